@@ -78,28 +78,17 @@ def _summary(case: str, records: list[Record]) -> CaseSummary:
     low, high = interval or (None, None)
     rates = [images_per_second(record) for record in records if record.throughput]
     gpu_medians = [median(times) for record in records if (times := record.kept("gpu_ns"))]
-    return CaseSummary(
-        case,
-        len(records),
-        sum(map(len, samples)),
-        median(medians),
-        low,
-        high,
-        median(rates) if rates else None,
-        median(gpu_medians) if gpu_medians else None,
-    )
+    rate, gpu = median(rates) if rates else None, median(gpu_medians) if gpu_medians else None
+    return CaseSummary(case, len(records), sum(map(len, samples)), median(medians), low, high, rate, gpu)
 
 
 def smaller_is_better(records: Iterable[Record]) -> list[dict[str, Any]]:
     """Return github-action-benchmark's customSmallerIsBetter: latency, and GPU time where there is one."""
     entries = []
     for summary in summaries_of(records):
-        interval = (
-            {"range": f"± {(summary.high - summary.low) / 2 / MS:.4g}"}
-            if summary.low is not None and summary.high
-            else {}
-        )
-        entries.append(_entry(summary, "", "ms", summary.median / MS) | interval)
+        entries.append(_entry(summary, "", "ms", summary.median / MS))
+        if summary.low is not None and summary.high:
+            entries[-1]["range"] = f"± {(summary.high - summary.low) / 2 / MS:.4g}"
         if summary.gpu_median is not None:
             entries.append(_entry(summary, " GPU time", "ms", summary.gpu_median / MS))
     return entries
@@ -171,13 +160,9 @@ def pytest_benchmark(records: Iterable[Record]) -> dict[str, Any]:
             }
         )
     environment = records[0].environment
-    return {
-        "machine_info": _machine_info(environment),
-        "commit_info": _commit_info(environment, records[0].started),
-        "benchmarks": benchmarks,
-        "datetime": records[0].started,
-        "version": __version__,
-    }
+    when = records[0].started
+    infos = {"machine_info": _machine_info(environment), "commit_info": _commit_info(environment, when)}
+    return infos | {"benchmarks": benchmarks, "datetime": when, "version": __version__}
 
 
 def _machine_info(env: Environment) -> dict[str, Any]:

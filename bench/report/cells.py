@@ -115,6 +115,10 @@ def eight_bit_marks(row: Row) -> str:
     return f"-{wide}" * bool(wide) + "u" * units
 
 
+def disturbed(row: Row) -> str:
+    return "!" * row.is_disturbed
+
+
 def choices_behind(row: Row) -> str:
     """Return what tells a row from others of its case, to be put behind its variant; empty where nothing does."""
     return f", {row.choices}" if row.choices else ""

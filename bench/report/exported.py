@@ -83,9 +83,7 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "vs_eager_with_same_launch": against and against.same_launch,
         "images_per_s_interval": row.images_per_s_interval,
         "windows_disturbed": sum("disturbed" in window for record in row.records for window in record.windows),
-        "other_work": max(
-            (share for record in row.records if (share := share_of_others(record)) is not None), default=None
-        ),
+        "other_work": row.most_over_rounds(share_of_others),
     }
 
 

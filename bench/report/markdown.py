@@ -85,10 +85,8 @@ def _describe_machine(record: Record) -> tuple[str, str]:
     computer = hardware(record.device, env.get("gpu", {}).get("name"), cpu.get("name"), cpu.get("cores"))
     virtual = ", virtual" if env.get("virtual") is True and record.device == "cpu" else ""
     runtimes = ("torch", "triton", "onnxruntime-gpu", "onnxruntime", "openvino", "torchao")
-    software = [
-        f"Python {_word(env.get('python'), -1)}",
-        *(f"{name} {packages[name]}" for name in runtimes if name in packages),
-    ]
+    software = [f"Python {_word(env.get('python'), -1)}"]
+    software += [f"{name} {packages[name]}" for name in runtimes if name in packages]
     sweep = f"plan `{record.plan.get('name')}`, seed {record.seed}"
     parts = (f"{computer}{virtual}", _word(env.get("system"), 0), ", ".join(software), sweep)
     return f"Machine: {'; '.join(parts)}", record.started[:10]

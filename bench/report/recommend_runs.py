@@ -32,13 +32,8 @@ def useful_runs(choice: Choice, folders: Sequence[Path]) -> list[tuple[str, str]
     A run of this machine has no case that it cannot run; one that another machine has to make says so.
     """
     env = environment()
-    return [
-        *_to_decide(choice, folders, env),
-        *_to_score(choice, env),
-        *_retries(choice, folders),
-        *_more_rounds(choice, folders, env),
-        *_energy(choice, env),
-    ]
+    runs = (_to_decide(choice, folders, env), _to_score(choice, env), _retries(choice, folders))
+    return list(chain(*runs, _more_rounds(choice, folders, env), _energy(choice, env)))
 
 
 def _to_decide(choice: Choice, folders: Sequence[Path], env: Environment) -> Iterator[tuple[str, str]]:
@@ -51,9 +46,8 @@ def _to_decide(choice: Choice, folders: Sequence[Path], env: Environment) -> Ite
     alike = [case for case in wanted if case.row in rows]
     first, asks = alike[0], any(case.samples_missing for case in alike)
     folder, record = _folder(first.row, folders), _conditions_of(rows)
-    if (
-        record.settings.get("samples", 0) >= P99_SAMPLES and first.samples_missing and folder.is_dir()
-    ):  # as before, and more of it
+    # as before, and more of it
+    if record.settings.get("samples", 0) >= P99_SAMPLES and first.samples_missing and folder.is_dir():
         per_round = len(first.row.latency_samples) / first.row.rounds
         rounds = len(_records_in(first.row, folder, folders)) + ceil(first.samples_missing / per_round)
         why = f"{first.samples_missing:,} more samples may show the p99 of {describe_case(first.row)}"
@@ -65,11 +59,8 @@ def _to_decide(choice: Choice, folders: Sequence[Path], env: Environment) -> Ite
     seconds = sum(row.records[-1].wall_s + asks * P99_SAMPLES * row.p50_ns / 1e9 for row in rows) * rounds
     what = "their p99" if asks else "what is not on record"
     what += ", once this machine is quiet" * (choice.disturbed or any(case.disturbed for case in alike))
-    options = [*(["--p99"] if asks else []), "--rounds", rounds]
-    yield (
-        f"{elsewhere(record, env)}This run may show {what}, of {_and_more(rows)} ({_in_words(seconds)})",
-        command_again(["run"], record, [row.case for row in rows], *options),
-    )
+    command = command_again(["run"], record, [row.case for row in rows], *["--p99"] * asks, "--rounds", rounds)
+    yield f"{elsewhere(record, env)}This run may show {what}, of {_and_more(rows)} ({_in_words(seconds)})", command
 
 
 def _to_score(choice: Choice, env: Environment) -> Iterator[tuple[str, str]]:
@@ -160,12 +151,9 @@ def _energy(choice: Choice, env: Environment) -> Iterator[tuple[str, str]]:
         planned = set(plans.load_plan("energy").cases)
         without = [case.row for case in choice.undecided if case.value is None and case.row.device == "cuda"]
         rows = [row for row in without if row.case in planned][:SHOWN]
-        names = [row.case.name for row in rows]
-        if names:
-            yield (
-                f"{elsewhere(rows[0].records[-1], env)}This run reads the energy",
-                command_line("run", "energy", *chain.from_iterable(("-f", name) for name in names)),
-            )
+        if rows:
+            command = command_line("run", "energy", *chain.from_iterable(("-f", row.case.name) for row in rows))
+            yield f"{elsewhere(rows[0].records[-1], env)}This run reads the energy", command
 
 
 def _folder(row: Row, folders: Sequence[Path]) -> Path:

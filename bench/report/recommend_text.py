@@ -151,16 +151,12 @@ def _print_undecided(out: Console, choice: Choice) -> None:
         out.print(f"Undecided: {describe_case(case.row)}, {value}: {'; '.join(case.undecided)}.", markup=False)
     if (more := len(promising) - SHOWN) > 0:
         out.print(f"Undecided too: {more} more {plural(more, 'case')}.", markup=False)
-    if choice.unmeasured:
-        count = len(choice.unmeasured)
-        out.print(
-            f"Undecided: {count} {plural(count, 'case')} without a speed, as the machine throttled.", markup=False
-        )
-    without = [case for case in choice.undecided if case.value is None]
-    if without:
-        out.print(
-            f"Undecided: {len(without)} {plural(len(without), 'case')}: {without[0].undecided[-1]}.", markup=False
-        )
+    if count := len(choice.unmeasured):
+        reason = "without a speed, as the machine throttled"
+        out.print(f"Undecided: {count} {plural(count, 'case')} {reason}.", markup=False)
+    if without := [case for case in choice.undecided if case.value is None]:
+        count, reason = len(without), without[0].undecided[-1]
+        out.print(f"Undecided: {count} {plural(count, 'case')}: {reason}.", markup=False)
 
 
 def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
@@ -192,16 +188,12 @@ def group_as_rows(group: Group) -> list[dict[str, Any]]:
     choice, rows = group.choice, []
     front = {case.row for case in pareto_front([*choice.fitting, *choice.undecided])}
     for case in (*choice.fitting, *choice.undecided):
-        name = (
-            "undecided"
-            if case.undecided
-            else "best"
-            if case is choice.best and not choice.disturbed
-            else "within the limits"
-        )
+        name = "best" if case is choice.best and not choice.disturbed else "within the limits"
+        name = "undecided" if case.undecided else name
         unit = OBJECTIVES[choice.budget.objective].unit
         fields = {"group": group.heading, "objective": choice.budget.objective, "unit": unit} | _case_as_json(case)
-        fields |= {"undecided": "; ".join(case.undecided), "answer": name, "beaten_by_none": case.row in front}
+        fields |= {"undecided": "; ".join(case.undecided), "answer": "undecided" if case.undecided else name}
+        fields |= {"beaten_by_none": case.row in front}
         rows.append(fields)
     return rows
 
@@ -230,9 +222,8 @@ def _evidence(row: Row) -> str:
         clauses.append(f"it {quality.describe_score(row.score)}")
     elif agreement := agreement_bound(row):
         top1, pictures, bound = agreement
-        clauses.append(
-            f"top-1 agreement {top1:.3g} on {pictures} pictures (at least {bound:.2f}, with 95 % confidence)"
-        )
+        at_least = f"at least {bound:.2f}, with 95 % confidence"
+        clauses.append(f"top-1 agreement {top1:.3g} on {pictures} pictures ({at_least})")
     return "; ".join(clauses)
 
 
@@ -260,15 +251,15 @@ def _table(cases: Sequence[Assessment]) -> Table:
 
 
 def _print_legend(out: Console, rows: Sequence[Row]) -> None:
-    on_gpu, marked = any(row.device == "cuda" for row in rows), any(row.is_disturbed for row in rows)
+    on_gpu = any(row.device == "cuda" for row in rows)
+    marks = f"! (images/s): {views.DISTURBED['!']}. " if any(row.is_disturbed for row in rows) else ""
     memory = "of the process on the device (NVML)" if on_gpu else "resident in the process at its peak"
     out.print(
         "p99 ≤: the upper bound of the p99 with 99 % confidence, whatever the distribution (of 662 samples or more); "
         f"MiB: memory {memory}, the largest of the rounds; top-1: least share of pictures whose top class is that of a "
         "float64 reference; agree: percent of further pictures with float32's, ± the longer half of its 95 % interval; "
         "loss: percentage points that float32 has more right; undecided: the records do not show whether it is within "
-        "the limits; a ratio's confidence interval is 95 %, over all comparisons with the best. "
-        f"{f'{views.DISTURBED} ' * marked}{WORDS}",
+        f"the limits; a ratio's confidence interval is 95 %, over all comparisons with the best. {marks}{WORDS}",
         style="dim",
         markup=False,
     )

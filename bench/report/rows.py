@@ -241,7 +241,6 @@ def group_without_speed(records: Iterable[Record]) -> list[tuple[str, str, list[
 
 def largest_batches(records: Iterable[Record]) -> list[tuple[Way, Largest]]:
     """Return the search for the largest batch of each way with batch `max`: what fits, and what stopped the next."""
-    searches = {
-        way: one.largest for way, ones in by_way(records).items() for one in ones if one.status == "ok" and one.largest
-    }
+    good = [(way, one.largest) for way, ones in by_way(records).items() for one in ones if one.status == "ok"]
+    searches = {way: search for way, search in good if search}
     return sorted(searches.items(), key=lambda item: (_depth(item[0][0]), item[0]))

@@ -91,12 +91,10 @@ def share(data: JsonObject, name: str, what: str = "agree") -> Share:
     return Share.of(marks.count("1"), len(marks))
 
 
-def share_difference(data: JsonObject, name: str, other: str, what: str = "agree") -> Share:
-    """Return the share of a network less that of another on the same pictures."""
-    mine, theirs = data["effects"][name][what], data["effects"][other][what]
-    pairs = list(zip(mine, theirs, strict=True))
-    gained, lost = pairs.count(("1", "0")), pairs.count(("0", "1"))
-    return Share.difference(gained, lost, len(pairs))
+def share_difference(data: JsonObject, name: str, other: str) -> Share:
+    """Return the share of a network that agrees with float32 less that of another on the same pictures."""
+    pairs = list(zip(*(data["effects"][one]["agree"] for one in (name, other)), strict=True))
+    return Share.difference(pairs.count(("1", "0")), pairs.count(("0", "1")), len(pairs))
 
 
 def layer_rows(data: JsonObject) -> list[JsonObject]:

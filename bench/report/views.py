@@ -48,9 +48,7 @@ P50 = Column("p50 ms", "p50_ns", lambda row: row.p50_ns, ms)
 SAMPLES = Column("samples", "samples", lambda row: len(row.latency_samples))
 P99 = Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, ms)
 P99_BOUND = Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, ms)
-IMAGES_PER_S = Column(
-    "images/s", "images_per_s", lambda row: row.images_per_s, digits, mark=lambda row: "!" * row.is_disturbed
-)
+IMAGES_PER_S = Column("images/s", "images_per_s", lambda row: row.images_per_s, digits, mark=cells.disturbed)
 DISTURBED = {"!": "every window was disturbed, and no ratio rests on it"}
 OTHER_LAUNCH = {"^": "over the other launch", "?": "wider than 100 %"}
 CHECKED = """rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused);
@@ -193,15 +191,7 @@ VIEWS = {
         {"images/s": DISTURBED},
     ),
     "accuracy": View(
-        (
-            *CASE,
-            RMS_ERROR,
-            MAX_ERROR,
-            TOP1,
-            TORCH_TOP1,
-            CODES,
-            RMS_OFF,
-        ),
+        (*CASE, RMS_ERROR, MAX_ERROR, TOP1, TORCH_TOP1, CODES, RMS_OFF),
         f"""The gate's few pictures, the worst of all checks and rounds (right answers: --view precisions);
         {CHECKED}""",
         wrapped=("variant",),
@@ -237,14 +227,8 @@ VIEWS = {
     ),
 }
 
-
 # of `bench verify`, beside a case and its status
-GATE = View(
-    (RMS_ERROR, MAX_ERROR, TOP1, CODES, RMS_OFF),
-    CHECKED,
-    sparse=True,
-)
-
+GATE = View((RMS_ERROR, MAX_ERROR, TOP1, CODES, RMS_OFF), CHECKED, sparse=True)
 
 TITLES = {column.title for view in (*VIEWS.values(), GATE) for column in view.columns}
 

@@ -86,10 +86,8 @@ def _row(
 ) -> dict[str, Any]:
     if precision not in ceilings.flops:
         return {"floor_s": None, "images_per_s": None, "memory_share": None}
-    floors = {
-        fusion: described_floors(model, batch, image, precision, network, ceilings, fusion)
-        for fusion in fusions_of(model)
-    }
+    about = model, batch, image, precision, network, ceilings
+    floors = {fusion: described_floors(*about, fusion) for fusion in fusions_of(model)}
     floor_s = {fusion: sum(floor.seconds for floor in floors[fusion]) for fusion in floors}
     memory_s = sum(floor.seconds for floor in floors[COUNTED] if floor.bound == "memory")
     return {

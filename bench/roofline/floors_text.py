@@ -35,15 +35,11 @@ def print_floors(
     out.print(table)
     out.print()
     fused = "; ".join(f"{fusion}: {meaning}" for fusion, meaning in FUSIONS.items() if fusion in fusions)
-    cacheless = (
-        " No datasheet has the cache's rate: a card whose cache holds much can be faster than this."
-        if datasheets
-        else ""
-    )
+    cacheless = " No datasheet has the cache's rate: a card whose cache holds much can be faster than this."
     out.print(
         f"{fused}. images/s: of conv; mem %: the share of its time that memory traffic sets, not FLOPs. The sum "
         f"over kernels of the longest of FLOPs by the matmul rate, bytes by the memory's, and an empty kernel."
-        f"{cacheless} {WORDS}",
+        f"{cacheless * datasheets} {WORDS}",
         style="dim",
     )
 
@@ -63,8 +59,7 @@ def print_ceilings(out: Console, machines: Mapping[str, Ceilings]) -> None:
     out.print(table)
     for name, ceilings in machines.items():
         source = ceilings.provenance
-        origin = (
-            f"as in {source['document']}, not measured" if "document" in source else f"measured {source['date'][:10]}"
-        )
+        document = source.get("document")
+        origin = f"as in {document}, not measured" if document else f"measured {source['date'][:10]}"
         out.print(f"{name}: {ceilings.machine}, {origin}", style="dim", markup=False)
     out.print()

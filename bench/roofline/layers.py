@@ -99,6 +99,7 @@ def assemble_layers(case: Case, answer: LayersAnswer, ceilings: Ceilings | None)
     computed = {operation.name for operation in network if operation.flops}
     is_complete = computed <= {name for row in rows for name in row["operations"]}
     floors_us = [row["floor_us"] for row in rows if row["floor_us"] is not None]
+    noise_us = sum(map(_half_width, (answer["whole_ns"], answer["timed_ns"])))
     return {
         "executions": len(answer["whole_ns"]),
         "how": answer["how"],
@@ -109,20 +110,13 @@ def assemble_layers(case: Case, answer: LayersAnswer, ceilings: Ceilings | None)
         "timed_us": timed,
         "sum_us": total,
         "outside_us": whole - total,
-        "error_us": overhead
-        + sum(map(_half_width, (answer["whole_ns"], answer["timed_ns"])))
-        + abs(median_of_sums - total),
+        "error_us": overhead + noise_us + abs(median_of_sums - total),
         "floor_us": sum(floors_us) if is_complete and floors_us else None,
-        "ceilings": _describe_ceilings(ceilings),
+        "ceilings": ceilings
+        and {"machine": ceilings.machine, "source": ceilings.source, "date": ceilings.provenance.get("date")},
         "details": answer["details"],
         "rows": rows,
     }
-
-
-def _describe_ceilings(ceilings: Ceilings | None) -> JsonObject | None:
-    if ceilings is None:
-        return None
-    return {"machine": ceilings.machine, "source": ceilings.source, "date": ceilings.provenance.get("date")}
 
 
 def _interval(ns: Sequence[float]) -> list[float] | None:
@@ -139,12 +133,7 @@ def _half_width(ns: Sequence[float]) -> float:
 
 def _finder(network: Sequence[Operation]) -> Callable[[str], set[str] | None]:
     operation_of = operation_by_module(network)
-
-    def find(module: str) -> set[str] | None:
-        name = enclosing_operation(module, operation_of)
-        return {name} if name else None
-
-    return find
+    return lambda module: {name} if (name := enclosing_operation(module, operation_of)) else None
 
 
 def _counted(module: str, modules: Mapping[str, list[str]]) -> set[str] | None:
@@ -190,11 +179,8 @@ def _row(name: str, operations: Sequence[str], parts: Sequence[PartRow]) -> Json
         total["count"] += kernel["count"]
     threshold = MIN_KERNEL_SHARE * sum(kernel["us"] for kernel in kernels.values())
     longest = sorted((kernel for kernel in kernels.values() if kernel["us"] >= threshold), key=lambda k: -k["us"])
-    return {"name": name, "operations": list(operations), "us": median(times) / 1e3} | {
-        "half_us": _half_width(times),
-        "kernels": longest,
-        "ns": times,
-    }
+    row: JsonObject = {"name": name, "operations": list(operations), "us": median(times) / 1e3}
+    return row | {"half_us": _half_width(times), "kernels": longest, "ns": times}
 
 
 def operation_by_module(network: Iterable[Operation]) -> dict[str, str]:
@@ -244,10 +230,6 @@ def layer_name(row: JsonObject) -> str:
     return str(row["name"]) + (f" +{others}" if others > 0 else "")
 
 
-def _compared(row: JsonObject) -> bool:
-    return bool(row["operations"]) or row["name"] == CONVERSIONS
-
-
 def compare_layers(first: JsonObject, second: JsonObject) -> list[JsonObject]:
     """Return what each layer of `first` takes beyond that of `second`, the largest difference first.
 
@@ -255,10 +237,10 @@ def compare_layers(first: JsonObject, second: JsonObject) -> list[JsonObject]:
     not its conversions between formats. A difference is `sure` where it exceeds the sum of half the 95 % intervals of
     the medians that it is computed from.
     """
-    rows_of = [
-        [row | {"operations": row["operations"] or [row["name"]]} for row in case["rows"] if _compared(row)]
-        for case in (first, second)
-    ]
+    rows_of: list[list[JsonObject]] = []
+    for case in (first, second):
+        rows = (row | {"operations": [CONVERSIONS]} if row["name"] == CONVERSIONS else row for row in case["rows"])
+        rows_of.append([row for row in rows if row["operations"]])
     differences = []
     for names in merge_overlapping(set(row["operations"]) for rows in rows_of for row in rows):
         mine, theirs = ([row for row in rows if set(row["operations"]) <= names] for rows in rows_of)

@@ -17,7 +17,7 @@ LEGEND = (
 )
 KERNELS_LEGEND = f"us: the median over executions; share: of the whole. {WORDS}"
 SUMS = (("sum", "sum_us"), ("not in any layer", "outside_us"), ("whole", "whole_us"))
-COMPARISON_LEGEND = (
+AGAINST_LEGEND = (
     f"The largest differences first; a negative one: the first case is faster; ~: within the noise. {WORDS}"
 )
 
@@ -86,14 +86,8 @@ def print_layer_comparison(out: Console, timed: JsonObject) -> None:
         table.add_row(layer_name(row), _us(row["us"]), _us(row["against_us"]), within + difference, percent)
     table.add_section()
     for name, key in SUMS:
-        style = "bold" if name == "whole" else None
-        table.add_row(
-            name,
-            _us(timed[key]),
-            _us(other[key]),
-            *_difference(timed[key], other[key], key != "outside_us"),
-            style=style,
-        )
+        cells = _us(timed[key]), _us(other[key]), *_difference(timed[key], other[key], key != "outside_us")
+        table.add_row(name, *cells, style="bold" if name == "whole" else None)
     out.print(table)
     for case in (timed, other):
         if case["note"]:
@@ -102,7 +96,7 @@ def print_layer_comparison(out: Console, timed: JsonObject) -> None:
         out.print(f"{case['case']}: {_error(case)}", markup=False)
     if sentence := describe_eight_bits(timed):
         out.print(sentence, style="bold", markup=False)
-    out.print(COMPARISON_LEGEND, style="dim", markup=False)
+    out.print(AGAINST_LEGEND, style="dim", markup=False)
 
 
 def _head(out: Console, timed: JsonObject) -> None:
@@ -120,9 +114,8 @@ def _grid(titles: tuple[str, ...]) -> Table:
 
 
 def _kernels(row: JsonObject) -> str:
-    return ", ".join(
-        kernel["name"] + (f" x{kernel['count']}" if kernel["count"] > 1 else "") for kernel in row["kernels"]
-    )
+    counts = ((kernel["name"], kernel["count"]) for kernel in row["kernels"])
+    return ", ".join(f"{name} x{count}" if count > 1 else name for name, count in counts)
 
 
 def _us(value: float | None) -> str:

@@ -111,9 +111,8 @@ class Duel:
     def _sweep(self, side: str) -> Sweep:
         checkout = self.sides[SIDES.index(side)]
         if self.plan.build != Build() and not (checkout.home.root / "resnet" / "names.py").is_file():
-            raise RevisionError(
-                f"{checkout.rev} is from before models took weights, classes or channels, and would ignore them"
-            )
+            before = "from before models took weights, classes or channels, and would ignore them"
+            raise RevisionError(f"{checkout.rev} is {before}")
         store = Store(self.folder / side)
         if self.resume:
             _same_commit(store, checkout)
@@ -124,16 +123,9 @@ class Duel:
         # by variables, too: a commit may be from before its worker read the setting
         variables = checkout.home.variables | thread_variables(plan.settings.threads)
         ask = partial(ask_checkout, replace(checkout, home=replace(checkout.home, variables=variables)))
-        return Sweep(
-            plan,
-            store,
-            {**self.env, "git": checkout.provenance},
-            self.seed,
-            self.source,
-            self.resume,
-            events=_EventsOfBoth(self.events),
-            ask=ask,
-        )
+        env: Environment = {**self.env, "git": checkout.provenance}
+        events = _EventsOfBoth(self.events)
+        return Sweep(plan, store, env, self.seed, self.source, self.resume, events=events, ask=ask)
 
 
 def ask_checkout(checkout: Checkout, job: Json, limit_s: float, on_stage: Callable[[str], None]) -> process.Answer[Any]:
@@ -170,9 +162,8 @@ def _position(turn: Turn | None) -> tuple[int, int] | None:
 
 def _next_position(due: dict[str, Turn | None], number: int) -> tuple[int, int] | None:
     """Return the next round and place, up to round `number`, at which a side has a turn; None if there is none."""
-    return min(
-        (position for turn in due.values() if (position := _position(turn)) and position[0] <= number), default=None
-    )
+    positions = map(_position, due.values())
+    return min((position for position in positions if position and position[0] <= number), default=None)
 
 
 def _same_commit(store: Store, checkout: Checkout) -> None:

@@ -70,9 +70,8 @@ class Estimate:
         if 0 < self.measured < self.executions:
             basis = f"earlier runs on this machine for {self.measured} of them, else from the plan's settings"
         more = f", and the time of {self.samples} samples a case" if self.samples else ""
-        return (
-            f"{in_words(self.seconds)} for {self.executions} {plural(self.executions, 'execution')}, from {basis}{more}"
-        )
+        executions = f"{self.executions} {plural(self.executions, 'execution')}"
+        return f"{in_words(self.seconds)} for {executions}, from {basis}{more}"
 
 
 def in_words(seconds: float) -> str:
@@ -118,9 +117,8 @@ def measuring_s(settings: Settings, case: Case, one_s: float = 0.0) -> float:
     They are more where the least samples take longer, of `one_s` seconds each.
     Of turns they are the least, as most cases are settled by then.
     """
-    latency = max(
-        (settings.latency_s + max(settings.latency_s, settings.latency_limit_s)) / 2, settings.samples * one_s
-    )
+    limit_s = max(settings.latency_s, settings.latency_limit_s)
+    latency = max((settings.latency_s + limit_s) / 2, settings.samples * one_s)
     flushed = latency if 0 < case.batch <= settings.flush_batch else 0.0
     throughput = LEAST * settings.turn_s if settings.turns > 1 else settings.throughput_s
     return settings.warmup_s + latency + flushed + throughput + settings.energy_s

@@ -104,10 +104,8 @@ def sweep_of(
         data = str(Path(data).expanduser().absolute())
         plan = replace(plan, settings=replace(plan.settings, limit_s=max(plan.settings.limit_s, DATA_LIMIT_S)))
     at_once = 1 if plan.timed else jobs or AT_ONCE[environments.device(facts)]
-    budget_s = budget_s or float("inf")
-    return Sweep(
-        plan, Store(folder), facts, seed, source, resume, retry, cold, budget_s=budget_s, jobs=at_once, data=data
-    )
+    options: dict[str, Any] = {"budget_s": budget_s or float("inf"), "jobs": at_once, "data": data}
+    return Sweep(plan, Store(folder), facts, seed, source, resume, retry, cold, **options)
 
 
 def run(
@@ -159,14 +157,9 @@ def run(
     axes = {axis: split_words(as_list(words)) for axis, words in (named | {"launch": launch}).items()}
     if "keep_wide" in settings:
         settings["keep_wide"] = ",".join(split_words(as_list(settings["keep_wide"])))
-    selection = Selection(
-        plan,
-        {axis: words for axis, words in axes.items() if words},
-        as_list(cases),
-        as_list(exclude),
-        Build(str(weights), num_classes, in_channels),
-        settings,
-    )
+    build = Build(str(weights), num_classes, in_channels)
+    axes = {axis: words for axis, words in axes.items() if words}
+    selection = Selection(plan, axes, as_list(cases), as_list(exclude), build, settings)
     with device_visible(device):
         chosen = with_rounds(choose(selection), rounds)
         folder = Path(output) if output is not None else new_run_folder(chosen.name)

@@ -38,11 +38,9 @@ def earlier_records(store: Store, now: SweepConditions, goes_on: bool, data: str
         )
     differing = [*differences(records, now, RESUME), *_other_labels(records, now, data)]
     if differing:
-        raise StoreError(
-            f"the records in {store.folder} were measured with another "
-            f"{', another '.join(differing)}; "
-            "choose another folder with -o"
-        )
+        what = ", another ".join(differing)
+        why = f"the records in {store.folder} were measured with another {what}"
+        raise StoreError(f"{why}; choose another folder with -o")
     return records
 
 

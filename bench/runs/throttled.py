@@ -38,7 +38,7 @@ def withhold(record: Record) -> None:
 def describe_loss(data: Mapping[str, Any]) -> str:
     """Return how much of a record's fields was spoilt, and by what, if too little is left; else an empty string."""
     throttled, windows = data.get("throttled", {}), data.get("windows", ())
-    samples = len(data.get("latency_ns", ()))
+    samples, throughput_s = len(data.get("latency_ns", ())), data.get("throughput", {}).get("ns", 0) / 1e9
     lost = sum(last - first + 1 for first, last in throttled.get("latency", ()))
     again = {window["turn"] for window in windows if window["turn"] and "disturbed" not in window}  # and well then
     reasons_of = [w.get("disturbed", "").split(", ") for w in windows if w["turn"] not in again]
@@ -47,9 +47,7 @@ def describe_loss(data: Mapping[str, Any]) -> str:
         loss = f"{lost} of {samples} samples"
     elif len(spoilt) > (1 - ENOUGH) * len(windows):
         loss = f"{len(spoilt)} of {len(windows)} throughput windows"
-    elif not windows and throttled.get("throughput_s", 0.0) * 1e9 > (1 - ENOUGH) * data.get("throughput", {}).get(
-        "ns", 0
-    ):
+    elif not windows and throttled.get("throughput_s", 0.0) > (1 - ENOUGH) * throughput_s:
         loss = "most of the throughput window"  # of a commit that had one
     else:
         return ""

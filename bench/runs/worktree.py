@@ -82,9 +82,8 @@ def checkouts(
             root = folder / f"{number}-{sha[:12]}"
             taken = snapshot if name == WORKING_TREE else ""
             _git(repository, "worktree", "add", "--quiet", "--detach", str(root), taken or sha)
-            home = Home(
-                root, _interpreter_for(root, name, repository, tell), {"RESNET_COMPILED": str(root / ".compiled")}
-            )
+            variables = {"RESNET_COMPILED": str(root / ".compiled")}
+            home = Home(root, _interpreter_for(root, name, repository, tell), variables)
             _check_imports(home, name)
             ready.append(Checkout(name, sha, home, taken, bool(taken and changed_files(sha, taken, CODE, repository))))
         yield ready
@@ -103,19 +102,19 @@ def resolve_commit(name: str, repository: Path = ROOT) -> str:
         raise RevisionError(f"{name} is no revision of this checkout; {cure}") from None
 
 
-def commit_order(repository: Path = ROOT) -> dict[str, int]:
+def commit_order() -> dict[str, int]:
     """Return the position of every commit, parents before their children; empty without a git checkout."""
     try:
-        shas = _git(repository, "rev-list", "--reverse", "--topo-order", "--all").split()
+        shas = _git(ROOT, "rev-list", "--reverse", "--topo-order", "--all").split()
     except RevisionError:
         return {}
     return {sha: place for place, sha in enumerate(shas)}
 
 
-def is_shallow(repository: Path = ROOT) -> bool:
+def is_shallow() -> bool:
     """Return whether a git checkout lacks the commits before some, as one with a depth does."""
     try:
-        return _git(repository, "rev-parse", "--is-shallow-repository") == "true"
+        return _git(ROOT, "rev-parse", "--is-shallow-repository") == "true"
     except RevisionError:
         return False
 
@@ -166,12 +165,8 @@ def _interpreter_for(root: Path, name: str, repository: Path, tell: Callable[[st
     venv = root / ".venv"
     # older set-ups know no other constraints
     constraint_options = ["--constraints", constraints] if constraints != NEWEST_CONSTRAINTS else []
-    setup = subprocess.run(
-        [sys.executable, str(script), "--venv", str(venv), "--extras", "dev", *constraint_options],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, str(script), "--venv", str(venv), "--extras", "dev", *constraint_options]
+    setup = subprocess.run(command, capture_output=True, text=True, check=False)
     if setup.returncode:
         raise RevisionError(f"{name} cannot be set up: {_last_line(setup.stderr)}")
     return str(venv / "bin" / "python")

@@ -64,9 +64,5 @@ def read_networks(
     if answer.status != "ok":
         raise WorkError(f"{what} could not be read: {answer.status}: {answer.reason}")
     gpu = answer.data["gpu"]
-    return Networks(
-        [Network.from_json(network) for network in answer.data["networks"]],
-        Gpu(**gpu) if gpu else None,
-        answer.data["versions"],
-        answer.data["bundle"],
-    )
+    networks = [Network.from_json(network) for network in answer.data["networks"]]
+    return Networks(networks, Gpu(**gpu) if gpu else None, answer.data["versions"], answer.data["bundle"])

@@ -84,9 +84,8 @@ def take_turns(targets: list[Target]) -> Iterator[tuple[Target, str]]:
     over the number of its trials, as seats are allotted by d'Hondt's method.
     """
     left = {number: iter(target.left) for number, target in enumerate(targets)}
-    queue = [
-        (-target.share / (len(target.tried) + 1), number, len(target.tried)) for number, target in enumerate(targets)
-    ]
+    tried_of = [len(target.tried) for target in targets]
+    queue = [(-targets[n].share / (tried + 1), n, tried) for n, tried in enumerate(tried_of)]
     heapify(queue)
     while queue:
         _, number, tried = queue[0]

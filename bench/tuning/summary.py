@@ -122,9 +122,8 @@ def candidates_left(tuner: Tuner) -> int:
 
 def _counts(tuner: Tuner) -> str:
     """Return a sentence on how many candidates were tried and how they ended."""
-    counts = {status: sum(target.count(status) for target in tuner.targets) for status in STATUSES}
     tried = sum(len(target.tried) for target in tuner.targets)
-    words = ", ".join(f"{number} {status}" for status, number in counts.items())
+    words = ", ".join(f"{sum(target.count(status) for target in tuner.targets)} {status}" for status in STATUSES)
     return f"Tried {tried}: {words}. {candidates_left(tuner)} left."
 
 

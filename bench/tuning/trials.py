@@ -65,9 +65,8 @@ class TrialStore:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self.file)
-            raise StoreError(
-                f"another tuner is writing {self.path}; wait for it, or choose another file with -o"
-            ) from None
+            cure = "wait for it, or choose another file with -o"
+            raise StoreError(f"another tuner is writing {self.path}; {cure}") from None
         try:
             if self.lines.read_bytes()[-1:] not in (b"", b"\n"):  # cut short: leave that line to itself
                 os.write(self.file, b"\n")

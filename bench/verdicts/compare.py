@@ -129,17 +129,12 @@ def compare_frames(
         start += len(test.cases)
     verdicts.sort(key=lambda verdict: (sides.index[verdict.case], names.index(verdict.metric)))
     compared = {verdict.case for verdict in verdicts}
-    return Comparison(
-        verdicts,
-        sides.missing(),
-        sides.new(),
-        sides.failed(),
-        [case for case in sides.common if case not in compared],
-        sides.nowhere(),
-        {name: counts for name in names if (counts := _one_sided(sides, METRICS[name]))},
-        int((~sides.interleaved).sum()),
-        disturbed=sides.disturbance() if any(METRICS[name].timed for name in names) else "",
-    )
+    apart = (sides.missing(), sides.new(), sides.failed())
+    unjudged = [case for case in sides.common if case not in compared]
+    one_sided = {name: counts for name in names if (counts := _one_sided(sides, METRICS[name]))}
+    alone = int((~sides.interleaved).sum())
+    disturbed = sides.disturbance() if any(METRICS[name].timed for name in names) else ""
+    return Comparison(verdicts, *apart, unjudged, sides.nowhere(), one_sided, alone, disturbed=disturbed)
 
 
 def _one_sided(sides: Sides, metric: Metric) -> dict[str, int]:
@@ -157,9 +152,8 @@ def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Tes
     if name == "cold-start":
         kind, (base, head, why) = "caches", sides.with_equal_caches(base, head)
     if name == "throughput":
-        base, head = (
-            np.where(sides.disturbed[side], np.nan, rates) for side, rates in zip(NAMES, (base, head), strict=True)
-        )
+        base = np.where(sides.disturbed["base"], np.nan, base)
+        head = np.where(sides.disturbed["head"], np.nan, head)
     kinds = ["disturbed" if text else kind for text in disturbed]
     why = [text or other for text, other in zip(disturbed, why, strict=True)]
     present = np.stack([np.isfinite(base).any(-1), np.isfinite(head).any(-1)])
@@ -213,10 +207,8 @@ class _Tests:
         return self.base[at][np.isfinite(self.base[at])], self.head[at][np.isfinite(self.head[at])]
 
     def _verdict(self, at: int, word: str, reason: str, **numbers: Any) -> Verdict:
-        base, head = self._values(at)
-        return Verdict(
-            self.cases[at], self.name, word, reason, (len(base), len(head)), self.paired, self.minimum, **numbers
-        )
+        base, head = map(len, self._values(at))
+        return Verdict(self.cases[at], self.name, word, reason, (base, head), self.paired, self.minimum, **numbers)
 
     def _exact(self, at: int) -> Verdict | None:
         """Return the verdict where neither side varies from round to round, if there are rounds enough to say so."""

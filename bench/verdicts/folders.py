@@ -66,10 +66,8 @@ def compare_sides(
     if refused:
         fields = (difference.field for difference in refused)
         flags = " ".join(f"--allow {word}" for word in comparable.allow_words(fields))
-        reasons = "; ".join(map(str, refused))
-        raise BenchError(
-            f"base and head are not alike ({reasons}): measure both alike, or compare all the same with {flags}"
-        )
+        unlike = f"base and head are not alike ({'; '.join(map(str, refused))})"
+        raise BenchError(f"{unlike}: measure both alike, or compare all the same with {flags}")
     comparison = compare_frames(*sides, names, minimums)
     comparison.allowed, comparison.harmless = [str(difference) for difference in differing], harmless
     return comparison
@@ -87,9 +85,8 @@ def read_sides(base: Path, head: Path, only: Collection[str], exclude: Collectio
     kept = narrow(everything, only, exclude, f"{base} and {head}")
     first, second = (frame[frame["case"].isin(kept)] for frame in frames)
     if not set(first["case"]) & set(second["case"]):
-        some = [
-            f"{folder} has {frame['case'].min()} and others" for folder, frame in zip((base, head), frames, strict=True)
-        ]
+        sides = zip((base, head), frames, strict=True)
+        some = [f"{folder} has {frame['case'].min()} and others" for folder, frame in sides]
         raise BenchError(f"{base} and {head} have no case in common{' that matches' * bool(only)}: {'; '.join(some)}")
     return first, second
 

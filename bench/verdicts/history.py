@@ -177,11 +177,8 @@ def find_changes(series: Series, family: int = 1) -> None:
             continue
         p = _permutation_p(x[first:last], alpha, draw, split - first)
         before, after = points[split - 1], points[split]
-        software = {
-            name: (before.software[name], after.software[name])
-            for name in before.software.keys() & after.software.keys()
-            if before.software[name] != after.software[name]
-        }
+        versions = {name: (before.software.get(name, new), new) for name, new in after.software.items()}
+        software = {name: (old, new) for name, (old, new) in versions.items() if old != new}
         worse = (ratio.value > 1) == metric.lower
         series.changes.append(Change(before, after, ratio, min(1.0, p * family), worse, software))
 
@@ -283,10 +280,8 @@ def _unsure(x: NDArray[np.float64], minimum: float) -> tuple[str, int]:
         steady = np.abs(x[-count - MIN_SEGMENT : -count] - level).max() <= limit
         if steady and np.abs(deviations).min() > limit and abs(np.sign(deviations).sum()) == count:
             which = "the newest point is" if count == 1 else f"the newest {count} points are"
-            return (
-                f"{which} {100 * expm1(float(deviations.mean())):+.0f} % off the level before: too few to tell",
-                count,
-            )
+            percent = 100 * expm1(float(deviations.mean()))
+            return f"{which} {percent:+.0f} % off the level before: too few to tell", count
     return "", 0
 
 

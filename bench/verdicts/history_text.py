@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.text import WORDS, markdown_table, percent_change, percent_interval, plural
-from bench.verdicts.history import MIN_SEGMENT, Change, Point, Series, least_points, sparkline
+from bench.verdicts.history import MIN_SEGMENT, Change, Series, least_points, sparkline
 from bench.verdicts.metrics import METRICS
 
 LEGEND = (
@@ -23,9 +23,8 @@ def summary(history: list[Series]) -> str:
     changed = [series for series in history if series.changes]
     count = len({point.sha for series in history for point in series.points})
     worse = sum(any(change.worse for change in series.changes) for series in history)
-    return (
-        f"{len(history)} series over {count} {plural(count, 'commit')}: {len(changed)} changed, {worse} for the worse."
-    )
+    commits = f"{count} {plural(count, 'commit')}"
+    return f"{len(history)} series over {commits}: {len(changed)} changed, {worse} for the worse."
 
 
 def history_markdown(history: list[Series]) -> str:
@@ -57,9 +56,8 @@ def _print_series(out: Console, series: Series) -> None:
     unit = METRICS[series.metric].unit
     first, last = series.values[0], series.values[-1]
     out.print(f"\n{series.name}  {series.metric}, {unit}", markup=False, soft_wrap=True)
-    out.print(
-        f"  {sparkline(series.values)}  {first:.4g} .. {last:.4g}  [dim]{escape(series.machine)}[/]", soft_wrap=True
-    )
+    machine = f"[dim]{escape(series.machine)}[/]"
+    out.print(f"  {sparkline(series.values)}  {first:.4g} .. {last:.4g}  {machine}", soft_wrap=True)
     grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for change in series.changes:
         grid.add_row(*map(escape, _cells(change)), style="red" if change.worse else "green")
@@ -70,9 +68,8 @@ def _print_series(out: Console, series: Series) -> None:
             out.print(f"  {name} was another, too: {old}, then {new}", markup=False)
         out.print(f"  confirm: {change.confirm(series.case)}", markup=False, soft_wrap=True)
     if series.spikes:
-        out.print(
-            f"  left out, as a single point far from both neighbours: {', '.join(_sha(p.sha) for p in series.spikes)}"
-        )
+        commits = ", ".join(_sha(point.sha) for point in series.spikes)
+        out.print(f"  left out, as a single point far from both neighbours: {commits}")
     if series.unsure:
         out.print(f"  {series.unsure}", markup=False)
 
@@ -80,12 +77,8 @@ def _print_series(out: Console, series: Series) -> None:
 def _cells(change: Change) -> tuple[str, ...]:
     low, high = change.ratio.low, change.ratio.high
     interval = "" if low is None or high is None else f" ({percent_interval(low, high)})"
-    return (
-        f"  {'worse' if change.worse else 'better'}",
-        f"{percent_change(change.ratio.value)} %{interval}",
-        f"{_sha(change.before.sha)}..{_sha(change.after.sha)}",
-        f"p {change.p:.2g}",
-    )
+    word, change_text = "worse" if change.worse else "better", f"{percent_change(change.ratio.value)} %{interval}"
+    return f"  {word}", change_text, f"{_sha(change.before.sha)}..{_sha(change.after.sha)}", f"p {change.p:.2g}"
 
 
 def _sha(sha: str) -> str:
@@ -114,17 +107,16 @@ def as_rows(series: Series) -> list[dict[str, Any]]:
 
 def as_json(series: Series) -> dict[str, Any]:
     """Return a series as `--json` prints it."""
-
-    def point_row(point: Point) -> dict[str, Any]:
-        return {"sha": point.sha, "when": str(point.when), "value": point.value, "rounds": point.rounds}
-
     return {
         "case": series.case,
         "choices": series.choices or None,
         "metric": series.metric,
         "unit": METRICS[series.metric].unit,
         "machine": series.machine,
-        "points": [point_row(point) for point in series.points],
+        "points": [
+            {"sha": point.sha, "when": str(point.when), "value": point.value, "rounds": point.rounds}
+            for point in series.points
+        ],
         "spikes": [point.sha for point in series.spikes],
         "unsure": series.unsure,
         "changes": [

@@ -38,12 +38,8 @@ class Rule:
 
     def per_look(self, looks: int) -> Rule:
         """Return the rule of each of several looks, any of which may end the run (Bonferroni)."""
-        return replace(
-            self,
-            family_alpha=self.family_alpha / looks,
-            test_alpha=self.test_alpha / looks,
-            interval_alpha=self.interval_alpha / looks,
-        )
+        alphas = ("family_alpha", "test_alpha", "interval_alpha")
+        return replace(self, **{name: getattr(self, name) / looks for name in alphas})
 
 
 RULE = Rule()
@@ -171,10 +167,9 @@ def holm(p: Array) -> Array:
 def verdicts(
     estimates: Estimate, corrected: Array, minimum: float | Array, sign: int = 1, rule: Rule = RULE
 ) -> NDArray[np.int8]:
-    """Return the index in WORDS of each test's verdict.
+    """Return the index in WORDS of each test's verdict; `corrected` are the p-values after `holm`.
 
-    `corrected` are the p-values after `holm`; `minimum` is a relative effect (0.02); `sign` is 1 if more is worse, else
-    -1.
+    `minimum` is a relative effect (0.02); `sign` is 1 if more is worse, else -1.
     """
     limit, worse = np.log1p(minimum), sign * estimates.effect
     size = np.abs(estimates.effect)

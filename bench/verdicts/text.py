@@ -71,10 +71,8 @@ def _apart(comparison: Comparison) -> str:
     for word in (SLOWER, FASTER):
         ratios = sorted(verdict.ratio for verdict in latency if verdict.word == word and verdict.ratio)
         if len(latency) > 2 and len(ratios) > len(latency) / 2:
-            median = f"{percent_change(ratios[len(ratios) // 2])} %"
-            return (
-                f"{text}: and the latency of {len(ratios)} of {len(latency)} cases changed together, by about {median}."
-            )
+            which = f"the latency of {len(ratios)} of {len(latency)} cases"
+            return f"{text}: and {which} changed together, by about {percent_change(ratios[len(ratios) // 2])} %."
     return f"{text}."
 
 
@@ -94,12 +92,8 @@ def _interval_of(verdict: Verdict) -> str:
 
 def amounts(verdict: Verdict) -> tuple[str, str]:
     """Return base and head as text, the second with the metric's unit; `-` for a missing one."""
-    unit = METRICS[verdict.metric].unit
-
-    def amount(value: float | None) -> str:
-        return "-" if value is None else digits(value)
-
-    return amount(verdict.base), f"{amount(verdict.head)} {unit}"
+    base, head = ("-" if value is None else digits(value) for value in (verdict.base, verdict.head))
+    return base, f"{head} {METRICS[verdict.metric].unit}"
 
 
 def rounds(verdict: Verdict) -> str:
@@ -120,7 +114,9 @@ def print_comparison(out: Console, comparison: Comparison, every: bool = False) 
     for place, text in enumerate(summary(comparison)):
         out.print(text, markup=False, style="bold" if place == 0 else None)
     out.print()
-    _print_changed(out, comparison.of(SLOWER, FASTER, *([SAME] if every else [])))
+    changed = comparison.of(SLOWER, FASTER, *([SAME] if every else []))
+    cells = [(v, (*amounts(v), change(v), interval(v), rounds(v))) for v in changed]
+    _print_rows(out, ("base", "head", "change", "interval", "rounds"), cells)
     _print_ambiguous(out, comparison, every)
     if comparison.counts[SAME] and not every:
         out.print(f"{_same(comparison)} (--all lists them)", markup=False, style="dim")
@@ -128,11 +124,6 @@ def print_comparison(out: Console, comparison: Comparison, every: bool = False) 
         out.print(text, markup=False, style="red" if text.startswith("failed") else "dim")
     if comparison.verdicts:
         out.print(MEANING, markup=False, style="dim")
-
-
-def _print_changed(out: Console, verdicts: list[Verdict]) -> None:
-    cells = [(v, (*amounts(v), change(v), interval(v), rounds(v))) for v in verdicts]
-    _print_rows(out, ("base", "head", "change", "interval", "rounds"), cells)
 
 
 def _listed(comparison: Comparison, every: bool) -> tuple[list[Verdict], list[str]]:
@@ -232,9 +223,7 @@ def without(comparison: Comparison) -> list[str]:
     ):
         lines += [f"{text}: {_cases(cases)}"] if cases else []
     for metric, counts in comparison.one_sided.items():
-        lines += [
-            f"{metric}: {side} alone has it, in {count} {plural(count, 'case')}" for side, count in counts.items()
-        ]
+        lines += [f"{metric}: {side} alone has it, in {n} {plural(n, 'case')}" for side, n in counts.items()]
     lines += [f"also differs, but the two can be compared: {text}" for text in comparison.harmless]
     return lines
 
@@ -248,9 +237,7 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
         row |= {"unit": METRICS[verdict.metric].unit, "base_rounds": base, "head_rounds": head}
         rows.append({"case": verdict.case, "metric": verdict.metric, "verdict": row.pop("word")} | row)
     rows += [{"case": one.case, "verdict": "failed in head", "reason": one.reason} for one in comparison.failed]
-    rows += [
-        {"case": case, "verdict": "missing in head", "reason": reason} for case, reason in comparison.missing.items()
-    ]
+    rows += [{"case": case, "verdict": "missing in head", "reason": why} for case, why in comparison.missing.items()]
     return rows + [{"case": case, "verdict": "new in head"} for case in comparison.new]
 
 

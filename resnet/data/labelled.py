@@ -109,9 +109,8 @@ def check_headers(labelled: Labelled) -> None:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(
-        file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-    )
+    files = (file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    return sorted(file for file in files if not file.name.startswith("."))
 
 
 def _classes(folder: Path, names: list[str]) -> tuple[list[str], str]:
@@ -121,9 +120,8 @@ def _classes(folder: Path, names: list[str]) -> tuple[list[str], str]:
             if (file := parent / name).is_file():
                 listed = _listed(file)
                 if strange := [name for name in names if name not in listed]:
-                    raise ValueError(
-                        f"{file.name} has no class {_some(strange)}: its lines begin with the names of the folders"
-                    )
+                    cure = "its lines begin with the names of the folders"
+                    raise ValueError(f"{file.name} has no class {_some(strange)}: {cure}")
                 return listed, file.name
     if all(map(str.isdecimal, names)) and names != sorted(names, key=int):
         few = ", ".join(names[:SHOWN])

@@ -68,9 +68,8 @@ def lifetimes(uses: Sequence[Use]) -> list[Lifetime]:
         lifetime = by_writer.get(writer, Lifetime((), use.size, index, index))
         by_writer[writer] = replace(lifetime, names=(*lifetime.names, use.name), last=last[use.name])
         first_writer[use.name] = writer
-    scratch = [
-        Lifetime((scratch_name(use.name),), use.scratch, index, index) for index, use in enumerate(uses) if use.scratch
-    ]
+    needy = [(index, use) for index, use in enumerate(uses) if use.scratch]
+    scratch = [Lifetime((scratch_name(use.name),), use.scratch, index, index) for index, use in needy]
     return [*by_writer.values(), *scratch]
 
 

@@ -60,11 +60,8 @@ class FusedNetwork(ProgramNetwork):
         self.layers, self.device = layers, device
         self.dtype, self.stored = TORCH_TYPES["fp16" if coded else precision], TORCH_TYPES[precision]
         self.shape = torch.Size(program.shapes[INPUT])
-        modules = (
-            [KernelCodes(part, layers[part.step.name]) for part in coded]
-            if coded
-            else [kernel_step(step, precision) for step in program.steps]
-        )
+        modules: list[nn.Module] = [KernelCodes(part, layers[part.step.name]) for part in coded]
+        modules = modules or [kernel_step(step, precision) for step in program.steps]
         self.steps = nn.ModuleList(modules).to(device)
         target = launches.target_of(device, precision)
         self.configs: dict[Layer, Config] = {}
@@ -123,9 +120,8 @@ class FusedNetwork(ProgramNetwork):
         (stem, *rest), (module, *modules) = program.steps, self.steps
         self.step_indices = list(range(len(program.steps)))
         outs = [self.values.get(step.name, self.logits) for step in rest]
-        calls: list[Callable[[], object]] = [
-            partial(step, self.values, out) for step, out in zip(modules, outs, strict=True)
-        ]
+        pairs = zip(modules, outs, strict=True)
+        calls: list[Callable[[], object]] = [partial(step, self.values, out) for step, out in pairs]
         return lambda x: module({INPUT: x}, self.values[stem.name]), calls
 
     def _by_kernels(

@@ -120,10 +120,8 @@ def build_program(folded: ResNet, shape: tuple[int, ...]) -> Program:
         raise ValueError(f"the stem's kernel takes fewer than {FLAT_BELOW} channels: library-fused runs {shape[1]}")
     builder = _Builder({INPUT: tuple(shape)})
     x = builder.stem(folded)
-    stages = [folded.layer1, folded.layer2, folded.layer3, folded.layer4]
-    blocks = [
-        (f"layer{i}.{j}", cast(Block, block)) for i, stage in enumerate(stages, 1) for j, block in enumerate(stage)
-    ]
+    stages = enumerate((folded.layer1, folded.layer2, folded.layer3, folded.layer4), 1)
+    blocks = [(f"layer{i}.{j}", cast(Block, block)) for i, stage in stages for j, block in enumerate(stage)]
     for (name, block), (_, following) in zip(blocks, [*blocks[1:], ("", None)], strict=True):
         after, only_reader = None, True
         if folded.preact:

@@ -51,11 +51,8 @@ class QuantizedOpenVinoRunner(OpenVinoRunner):
 
         self._path = path
         super().__init__(lambda: Core().read_model(read_merged(path).SerializeToString()), example, "int8", details)
-        in_float = [
-            node.name
-            for node in self.operations(len(example))
-            if node.kind in ("Convolution", "FullyConnected") and node.type not in ("u8", "i8")
-        ]
+        layers = [node for node in self.operations(len(example)) if node.kind in ("Convolution", "FullyConnected")]
+        in_float = [node.name for node in layers if node.type not in ("u8", "i8")]
         left = len(in_float) - sum(weight.wide for step in self.steps for weight in step.weights)
         if left > 0:
             raise RuntimeError(f"OpenVINO left {left} layers in float that were to be in 8 bits, of {in_float}")
@@ -72,8 +69,7 @@ class QuantizedOpenVinoRunner(OpenVinoRunner):
         steps, tapped = with_taps(read_merged(self._path))
         compiled = compile_model(for_batch(Core().read_model(tapped), len(x)), "int8")
         kinds = [torch.uint8 if step.output else torch.float32 for step in (steps[-1], *steps[:-1])]
-        results = [
-            torch.empty(tuple(port.shape), dtype=kind) for port, kind in zip(compiled.outputs, kinds, strict=True)
-        ]
+        shapes = [tuple(port.shape) for port in compiled.outputs]
+        results = [torch.empty(shape, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)]
         bind(compiled, [x], results).infer()
         return name_taps(steps, results)

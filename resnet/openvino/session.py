@@ -82,19 +82,6 @@ def read_back(compiled: CompiledModel) -> dict[str, Any]:
     return {"threads": compiled.get_property("INFERENCE_NUM_THREADS"), "openvino_options": options, "isa": isa}
 
 
-def operations(compiled: CompiledModel) -> list[Operation]:
-    """Return the plugin's graph, in the order in which it runs."""
-    found = list[Operation]()
-    for node in compiled.get_runtime_model().get_ordered_ops():
-        info = node.get_rt_info()
-        kind, word, names = (
-            str(info[fact].astype(str)) for fact in ("layerType", "runtimePrecision", "originalLayersNames")
-        )
-        reads = tuple(value.get_node().get_friendly_name() for value in node.input_values())
-        found.append(Operation(node.get_friendly_name(), kind, word, tuple(filter(None, names.split(","))), reads))
-    return found
-
-
 class OpenVinoRunner:
     """A variant that runs a model on torch tensors in place, compiled once for each batch size that is placed.
 
@@ -114,13 +101,8 @@ class OpenVinoRunner:
             lambda batch: compile_model(for_batch(load(), batch), precision, profiled)
         )
         self._placed: Placed[tuple[InferRequest, Tensor]] = Placed()
-        self.details = {
-            "memory_format": "contiguous",
-            "input_dtype": "float32",
-            "graph": False,
-            **details,
-            **read_back(self._compiled(len(example))),
-        }
+        usual = {"memory_format": "contiguous", "input_dtype": "float32", "graph": False}
+        self.details = usual | details | read_back(self._compiled(len(example)))
 
     def place(self, batch: Tensor) -> Tensor:
         """Return a contiguous copy of `batch`, bound with an output [N, classes]."""
@@ -140,8 +122,14 @@ class OpenVinoRunner:
         return OpenVinoRunner(self._load, example, self._precision, {}, profiled=True)
 
     def operations(self, batch: int) -> list[Operation]:
-        """Return the plugin's graph for a batch size."""
-        return operations(self._compiled(batch))
+        """Return the plugin's graph for a batch size, in the order in which it runs."""
+        nodes, facts = list[Operation](), ("layerType", "runtimePrecision", "originalLayersNames")
+        for node in self._compiled(batch).get_runtime_model().get_ordered_ops():
+            info = node.get_rt_info()
+            kind, word, names = (str(info[fact].astype(str)) for fact in facts)
+            reads = tuple(value.get_node().get_friendly_name() for value in node.input_values())
+            nodes.append(Operation(node.get_friendly_name(), kind, word, tuple(filter(None, names.split(","))), reads))
+        return nodes
 
     def times_us(self, x: Tensor) -> dict[str, float]:
         """Return what each operation of the last call on a placed batch took; of a runner that is `profiled`."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from resnet.quant.network import INPUT
-from resnet.quant.steps import Grid, Step, Weight
+from resnet.quant.steps import Step, Weight
 from resnet.quiet import quiet
 
 aten = torch.ops.aten
@@ -55,7 +55,7 @@ def _quantizer(steps: Sequence[Step]) -> Any:
     """
     # beside the quantizer that importing it defines, it registers the patterns that Inductor fuses
     import torchao.quantization.pt2e.quantizer.x86_inductor_quantizer  # noqa: F401
-    from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantizer
+    from torchao.quantization.pt2e.quantizer import FixedQParamsQuantizationSpec, QuantizationAnnotation, Quantizer
 
     grids = {INPUT if step.reads == (INPUT,) and not step.weights else step.name: step.output for step in steps}
     weights = {weight.module: weight for step in steps for weight in step.weights if not weight.wide}
@@ -68,7 +68,9 @@ def _quantizer(steps: Sequence[Step]) -> Any:
                 grid = grids.get(name) if ends[name] is node else None
                 layer = weights.get(name) if node.target in _LAYERS else None
                 inputs = {} if layer is None else {node.args[1]: _weight_spec(layer)}
-                output = None if grid is None else _activation_spec(grid)
+                output = grid and FixedQParamsQuantizationSpec(
+                    torch.uint8, grid.scale, grid.zero, 0, 255, torch.per_tensor_affine
+                )
                 node.meta["quantization_annotation"] = QuantizationAnnotation(inputs, output, _annotated=True)
             return model
 
@@ -100,12 +102,6 @@ def activation_names(graph: fx.Graph) -> dict[fx.Node, str]:
     return names
 
 
-def _activation_spec(grid: Grid) -> Any:
-    from torchao.quantization.pt2e.quantizer import FixedQParamsQuantizationSpec
-
-    return FixedQParamsQuantizationSpec(torch.uint8, grid.scale, grid.zero, 0, 255, torch.per_tensor_affine)
-
-
 def _weight_spec(weight: Weight) -> Any:
     """Return a specification by the weight's scales: an observer would have others, and none under 2 to the -12."""
     from torchao.quantization.pt2e import FixedQParamsObserver
@@ -127,23 +123,13 @@ def _check(graph: fx.GraphModule, steps: Sequence[Step]) -> None:
     nodes = [node for node in graph.graph.nodes if node.op == "call_function"]
     grids = [(float(n.args[1]), n.args[2]) for n in nodes if n.target is operations.quantize_per_tensor.default]
     declared = [(float(torch.tensor(s.output.scale)), s.output.zero) for s in steps if s.output is not None]
-    codes = [
-        _attribute(graph, node.args[0]) for node in nodes if node.target is operations.dequantize_per_channel.default
-    ]
+    widened = [node.args[0].target for node in nodes if node.target is operations.dequantize_per_channel.default]
+    codes = [operator.attrgetter(str(name))(graph) for name in widened]
     weights = [weight.codes for step in steps for weight in step.weights if not weight.wide]
     if sorted(grids) != sorted(declared):
         raise RuntimeError(f"torchao rounds to {len(grids)} grids, which are not the {len(declared)} of the steps")
-    if len(codes) != len(weights) or not all(any(_equal(a, b) for a in codes) for b in weights):
+    if len(codes) != len(weights) or not all(any(torch.equal(a, b) for a in codes) for b in weights):
         raise RuntimeError("torchao's weights in 8 bits are not those of the steps")
-
-
-def _attribute(graph: fx.GraphModule, node: Any) -> Tensor:
-    value: Tensor = operator.attrgetter(str(node.target))(graph)
-    return value
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.equal(a, b)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class Recorder:
     def _product(self, operation: Callable[..., Any], overload: str, arguments: tuple[Any, ...]) -> Any:
         """Run an operation with a weight in 8 bits, by whose scales its step is recognised."""
         scales = cast(Tensor, arguments[_SCALES])
-        step = next(s for s in self._waiting if _same_scales(s, scales))
+        step = next(s for s in self._waiting if any(torch.equal(w.scale.float(), scales) for w in s.weights))
         self._waiting.remove(step)
         self.calls.append(step.name)
         self._see(step.reads[0], arguments[_X])
@@ -95,10 +95,6 @@ class Recorder:
             activations[step.name] = value.to(step.dtype) if step.output is None else step.output.codes(value)
         del activations[INPUT]
         return activations
-
-
-def _same_scales(step: Step, scales: Tensor) -> bool:
-    return any(w.scale.numel() == scales.numel() and torch.equal(w.scale.float(), scales) for w in step.weights)
 
 
 class _Packet:

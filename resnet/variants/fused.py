@@ -50,11 +50,8 @@ def prepare_quantized(
 
     Raises ValueError for a name in `keep_wide` that is no layer.
     """
-    if (
-        precision == "fp8"
-        and example.device.type == "cuda"
-        and torch.cuda.get_device_capability(example.device) < (8, 9)
-    ):
+    where = example.device
+    if precision == "fp8" and where.type == "cuda" and torch.cuda.get_device_capability(where) < (8, 9):
         raise Unserved("fused/fp8 multiplies e4m3, which begins with sm_89 (Ada): this card has int8")
     folded = cast(ResNet, fold(model)).cpu()
     program = build_program(folded, tuple(example.shape))

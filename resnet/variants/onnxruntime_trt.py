@@ -58,9 +58,8 @@ def prepare_quantized(
         "quantized": describe(file, calibration),
     }
     # an engine is kept by the names of its nodes, which the tapped one shares
-    options = {
-        key: value for key, value in engine.options.items() if "engine_cache" not in key and "cuda_graph" not in key
-    }
+    kept = [key for key in engine.options if "engine_cache" not in key and "cuda_graph" not in key]
+    options = {key: engine.options[key] for key in kept}
     return QuantizedOrtRunner(
         file, TENSORRT, options, "units", engine.sessions, example, torch.float32, details, stream=engine.stream
     )
@@ -76,13 +75,8 @@ class _Engine:
         had_engine = any(engines.glob("*.engine"))
         self.options = _options(self.stream, example, engines, precision, launch)
         session, session_details = open_session(path, TENSORRT, self.options)
-        self.details = {
-            "weights_bytes": path.stat().st_size,
-            **session_details,
-            "engine_cached": had_engine,
-            "graph": launch == "graph",
-            "session_per_buffer": launch == "graph",
-        }
+        self.details = {"weights_bytes": path.stat().st_size, **session_details, "engine_cached": had_engine}
+        self.details |= dict.fromkeys(("graph", "session_per_buffer"), launch == "graph")
         self.sessions = partial(_another, path, self.options) if launch == "graph" else partial(_same, session)
 
 

@@ -24,10 +24,8 @@ def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> R
     from openvino import Core
 
     path, cached = onnx_file(model, torch.float32, example.shape[1:])
-    details = {
-        "export_cached": cached,
-        "weights_bytes": path.stat().st_size * DTYPES[precision].itemsize // 4,  # all but some 50 kB are weights
-    }
+    size = path.stat().st_size * DTYPES[precision].itemsize // 4  # all but some 50 kB are weights
+    details = {"export_cached": cached, "weights_bytes": size}
     return OpenVinoRunner(lambda: Core().read_model(path), example, precision, details)
 
 
@@ -40,11 +38,7 @@ def prepare_quantized(
     """
     file = quantized_file(model, example.shape[1:], calibration, "cpu", cpu_scheme())
     quantized = describe(file, calibration)
-    details = {
-        "quantize_cached": file.cached,
-        "weights_bytes": quantized["disk_bytes"],
-        "reduced_range": overflow(),
-    }
+    details = {"quantize_cached": file.cached, "weights_bytes": quantized["disk_bytes"], "reduced_range": overflow()}
     runner = QuantizedOpenVinoRunner(file.path, example, details)
     nodes = runner.operations(len(example))
     in_float = [node for node in nodes if node.type == "f32" and node.kind in FLOAT_KINDS and not node.rounds]

@@ -27,9 +27,7 @@ _ORT_CUDA_INT8 = "ONNX Runtime's CUDA provider has no convolution in 8 bits (onn
 _ORT_FP8 = "ONNX Runtime has no convolution in fp8"
 _TRT_FP32 = "TensorRT builds float32 engines with TF32, and its provider has no option against it: that case is tf32"
 _NO_TRT = "TensorRT runs on NVIDIA GPUs alone"
-_NO_INDUCTOR_INT8 = (
-    "Inductor has no 8-bit convolution for a GPU; those that torchao's PT2E reaches are oneDNN's, a CPU's"
-)
+_NO_GPU_INT8 = "Inductor has no 8-bit convolution for a GPU; those that torchao's PT2E reaches are oneDNN's, a CPU's"
 _NO_TORCHAO_FP8 = (
     "torchao's fp8 convolution (0.18) is MSLK's, for Blackwell alone, and takes its ranges from each batch anew; "
     "Inductor has none"
@@ -42,10 +40,7 @@ _NO_RIVAL = "torch calls no 8-bit convolution of cuDNN, so there is nothing to c
 _NO_CHOICE = "there is nothing to choose from: our kernels are compiled for NVIDIA GPUs alone"
 
 # Reasons why no variant runs a precision on a device, unless its row has another.
-EXCLUDED: Mapping[tuple[str, str], str] = {
-    ("cpu", "tf32"): _NO_TF32,
-    ("cpu", "fp16"): _NO_FP16,
-}
+EXCLUDED: Mapping[tuple[str, str], str] = {("cpu", "tf32"): _NO_TF32, ("cpu", "fp16"): _NO_FP16}
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,7 @@ _ROWS = (
         why="the most that torch.compile can do: frozen weights, channels-last, autotuned kernels",
         serves={**_TORCH, "cpu": (*_TORCH["cpu"], "int8")},
         quantizes={"torchao": "torchao"},
-        excluded={("cuda", "int8"): _NO_INDUCTOR_INT8, ("cuda", "fp8"): _NO_TORCHAO_FP8},
+        excluded={("cuda", "int8"): _NO_GPU_INT8, ("cuda", "fp8"): _NO_TORCHAO_FP8},
         compiles_long=True,
         runs="compiled",
         takes_coded="resnets",

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -97,11 +98,7 @@ def build_from(
 
 def build_resnet(spec: Spec, weights: str | Path, num_classes: int = 0, in_channels: int = 0) -> ResNet:
     """Return a ResNet with the weights of a file, in eval mode without gradients, as `build_from` does."""
-
-    def make(classes: int, channels: int) -> ResNet:
-        return ResNet(spec, classes, channels)
-
-    model, choice = build_from(weights, make, num_classes, in_channels)
+    model, choice = build_from(weights, partial(ResNet, spec), num_classes, in_channels)
     model.choice = choice
     return model.eval().requires_grad_(False)
 
@@ -153,9 +150,8 @@ def _check_values(model_state: State, state: State, name: str) -> None:
     """Raise ValueError for values that no network works with, or that are not the weights themselves."""
     coded = [key for key, value in state.items() if model_state[key].is_floating_point() and not _plain(value)]
     if coded:
-        kind = (
-            "sparse" if state[coded[0]].layout != torch.strided else str(state[coded[0]].dtype).removeprefix("torch.")
-        )
+        first = state[coded[0]]
+        kind = "sparse" if first.layout != torch.strided else str(first.dtype).removeprefix("torch.")
         raise ValueError(f"{name} holds {kind} weights, of which floats cannot be made here: {listed(coded)}")
     broken = [key for key, value in state.items() if not value.float().isfinite().all()]
     if broken:
@@ -178,13 +174,8 @@ def _mismatch_message(
     shapes = [
         f"{key} {list(state[key].shape)} instead of {list(model_state[key].shape)}" for key in faults["wrong shape"]
     ]
-    why = (
-        _recounted(model_state, state)
-        or _undone(state)
-        or _shard(name)
-        or _headless(model_state, faults)
-        or _likely(state, ours)
-    )
+    why = _recounted(model_state, state) or _undone(state) or _shard(name)
+    why = why or _headless(model_state, faults) or _likely(state, ours)
     lines = [f"{name} does not fit {model}: {why}"]
     lines += [f"  {fault}: {listed(keys)}" for fault, keys in (faults | {"wrong shape": shapes}).items() if keys]
     return "\n".join(lines)

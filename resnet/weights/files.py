@@ -39,10 +39,7 @@ _HARMLESS: tuple[Any, ...] = (
     (Inert, "argparse.Namespace"),
     *((Inert, f"pathlib.{name}") for name in ("Path", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")),
     *((Inert, f"numpy.{name}") for name in ("core.multiarray.scalar", "_core.multiarray.scalar", "dtype")),
-    *(
-        (dict, f"{home}.AttributeDict")
-        for home in ("pytorch_lightning.utilities.parsing", "lightning.utilities.parsing")
-    ),
+    *((dict, f"{home}.utilities.parsing.AttributeDict") for home in ("pytorch_lightning", "lightning")),
     *((dict, f"{home}.utilities.data.AttributeDict") for home in ("lightning_fabric", "lightning.fabric")),
 )
 

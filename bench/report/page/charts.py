@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from bench.report.page.encoding import (
-    BAR,
-    MAX_WAYS,
-    NAMES,
-    TOOLTIP,
-    Encodings,
-    Rows,
-    Spec,
-    bars_by_way,
-    channel,
-    layer,
-    log_axis,
-    panels,
-    stacked_bars,
-    whole_numbers,
-)
+from bench.report.page import encoding
+from bench.report.page.encoding import COLD_PARTS, TOOLTIP, Encodings, Rows, Spec, channel, layer, log_axis, panels
 
 SPEED = log_axis("speed:Q", "throughput, images/s")
 NAMED = {"align": "left", "dx": 7, "dy": 11, "fontSize": 10, "fill": "var(--soft)"}
@@ -62,12 +48,8 @@ def batch(rows: Rows) -> Spec:
     x = channel("batch:Q", title="batch", scale={"type": "log", "base": 2, "nice": False, "padding": 14}, axis=axis)
     base = {"x": x, "y": SPEED}
     interval = {"x": x, "y": channel("speed_low:Q"), "y2": {"field": "speed_high"}, "stroke": use.colour}
-    layers = [
-        layer("rule", interval, [{"filter": "isValid(datum.speed_low)"}], strokeWidth=1.5),
-        use.lines(base, "batch:Q"),
-        use.points(base),
-    ]
-    return panels(layers, "family")
+    rule = layer("rule", interval, [{"filter": "isValid(datum.speed_low)"}], strokeWidth=1.5)
+    return panels([rule, use.lines(base, "batch:Q"), use.points(base)], "family")
 
 
 def depth(rows: Rows) -> Spec:
@@ -112,9 +94,8 @@ def price(rows: Rows, field: str, title: str) -> Spec:
     layers = [
         layer("rule", interval, fastest, strokeWidth=1, opacity=0.5),
         layer("line", line, fastest, strokeWidth=1.2, stroke="var(--soft)"),
-        layer(
-            "point", {"x": x, "y": y, "shape": use.precision_shape}, stroke="var(--ink)", opacity=0
-        ),  # its legend counts
+        # whose legend counts
+        layer("point", {"x": x, "y": y, "shape": use.precision_shape}, stroke="var(--ink)", opacity=0),
         use.points(marks | faint, 75),
         layer("text", {"x": x, "y": y, "text": channel("name:N")}, of_model, **NAMED),
     ]
@@ -129,36 +110,34 @@ def memory(rows: Rows) -> Spec:
     parts = {"m_weights": "weights", "m_work": "activations, workspace", "m_spare": "allocator's spare"}
     parts["m_rest"] = "everything else"
     measured = {field: name for field, name in parts.items() if any(field in row for row in rows)}
-    return stacked_bars(measured, "memory, MiB")
+    return encoding.stacked_bars(measured, "memory, MiB")
 
 
 def cold(rows: Rows) -> Spec:
-    parts = {"c_import": "import", "c_build": "build", "c_prepare": "prepare", "c_place": "place"}
-    parts["c_first_call"] = "first call"
-    return stacked_bars(parts, "seconds to the first answer", suffix="caches")
+    parts = {f"c_{part}": part.replace("_", " ") for part in COLD_PARTS}
+    return encoding.stacked_bars(parts, "seconds to the first answer", suffix="caches")
 
 
 def energy(rows: Rows) -> Spec:
     """Return the energy per image, with the power behind the name."""
-    encoding = {
+    channels = {
         "x": channel("energy:Q", title="energy, J/image", axis={"format": "~g", "tickCount": 5}),
         "fill": Encodings(rows).colour,
         "tooltip": [*TOOLTIP, channel("energy:Q", title="J/image", format=",.3~r"), channel("watts:Q")],
     }
     suffix = "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''"
-    return bars_by_way(layer("bar", encoding, height=BAR - 6), suffix)
+    return encoding.bars_by_way(layer("bar", channels, height=encoding.BAR - 6), suffix)
 
 
 def layers(rows: Rows) -> Spec:
     """Return each layer's time as a bar from where the one before ends, with its floor inside."""
     words = ["time", "floor"] if any(row["floor"] is not None for row in rows) else ["time"]
-    encoding = {
+    colours = {"domain": words, "range": ["var(--part3)", "var(--part1)"][: len(words)]}
+    channels = {
         "x": channel("start:Q", title="ms from the first layer's beginning"),
         "x2": {"field": "until"},
         "y": channel("layer:N", title=None, sort={"field": "id", "op": "min"}, axis={"ticks": False}),
-        "fill": channel(
-            "what:N", scale={"domain": words, "range": ["var(--part3)", "var(--part1)"][: len(words)]}, title=None
-        ),
+        "fill": channel("what:N", scale=colours, title=None),
         "order": channel("what:N", sort="descending"),  # the floor last, and so above
         "tooltip": [
             channel("layer:N"),
@@ -169,19 +148,13 @@ def layers(rows: Rows) -> Spec:
             channel("kernels:N"),
         ],
     }
-    return panels(
-        [layer("bar", encoding, height=9)],
-        "panel",
-        height={"step": 12},
-        gutter=NAMES - 55,
-        transform=[
-            {"fold": ["end", "floor_end"], "as": ["field", "until"]},
-            {"filter": "isValid(datum.until)"},
-            {"calculate": "datum.field === 'end' ? 'time' : 'floor'", "as": "what"},
-        ],
-        independent=("x", "y"),
-        dataset="layers",
-    )
+    transform: list[Spec] = [
+        {"fold": ["end", "floor_end"], "as": ["field", "until"]},
+        {"filter": "isValid(datum.until)"},
+        {"calculate": "datum.field === 'end' ? 'time' : 'floor'", "as": "what"},
+    ]
+    size: Spec = {"height": {"step": 12}, "gutter": encoding.NAMES - 55, "independent": ("x", "y")}
+    return panels([layer("bar", channels, height=9)], "panel", transform=transform, dataset="layers", **size)
 
 
 def _of_samples(rows: Rows, field: str, across: str, x: Spec, y: Spec) -> Spec:
@@ -194,7 +167,8 @@ def _of_samples(rows: Rows, field: str, across: str, x: Spec, y: Spec) -> Spec:
         {"calculate": across, "as": "at"},
     ]
     base = {"x": x, "y": y, "tooltip": TOOLTIP}
-    return panels([Encodings(rows).lines(base, "place:Q", "id:N", transform=transform)], "group", most=MAX_WAYS)
+    lines = Encodings(rows).lines(base, "place:Q", "id:N", transform=transform)
+    return panels([lines], "group", most=encoding.MAX_WAYS)
 
 
 def ecdf(rows: Rows) -> Spec:
@@ -214,7 +188,7 @@ def stationary(rows: Rows) -> Spec:
 def rounds(rows: Rows) -> Spec:
     """Return the median of each process with its 95 % confidence interval."""
     use = Encodings(rows)
-    x = whole_numbers("place:Q", "round", max(len(row["by_round"]) for row in rows))
+    x = encoding.whole_numbers("place:Q", "round", max(len(row["by_round"]) for row in rows))
     base = {"x": x, "y": log_axis("value:Q", "median, % of all rounds'")}
     interval = {"x": x, "y": channel("from:Q"), "y2": {"field": "to"}, "stroke": use.colour}
     transform: list[Spec] = [
@@ -222,18 +196,15 @@ def rounds(rows: Rows) -> Spec:
         {"flatten": ["by_round", "round_low", "round_high"], "as": ["value", "from", "to"]},
         {"window": [{"op": "row_number", "as": "place"}], "groupby": ["id"]},
     ]
-    layers = [
-        layer("rule", interval, strokeWidth=1, opacity=0.5),
-        use.lines(base, "place:Q", "id:N"),
-        use.points(base, 30),
-    ]
-    return panels(layers, "group", transform=transform, most=MAX_WAYS)
+    rule = layer("rule", interval, strokeWidth=1, opacity=0.5)
+    layers = [rule, use.lines(base, "place:Q", "id:N"), use.points(base, 30)]
+    return panels(layers, "group", transform=transform, most=encoding.MAX_WAYS)
 
 
 def history(rows: Rows) -> Spec:
     """Return a case over commits: a point each, the level between changes, and the changes."""
     base = {
-        "x": whole_numbers("at:Q", "commit", max(row["at"] for row in rows)),
+        "x": encoding.whole_numbers("at:Q", "commit", max(row["at"] for row in rows)),
         "tooltip": [
             channel("commit:N"),
             channel("when:N", title="first measured"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import isfinite
 from pathlib import Path
 from statistics import median
@@ -20,6 +20,7 @@ from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
 from bench.report.cells import MIB, times_eager
 from bench.report.page.datasets import history_rows, layer_rows
+from bench.report.page.encoding import COLD_PARTS
 from bench.report.page.settings import Setting, case_fields, depth, read_settings
 from bench.report.rows import Row, group_rows, joules_per_image, watts
 from bench.report.views import VIEWS
@@ -33,7 +34,6 @@ SHOWN_FIELDS = (
     *("environment", "runtime", "settings", "plan", "input", "details", "warmup", "watch", "latency_stop", "quantized"),
     *("score", "flushed_stop", "throttled", "energy", "cold", "memory", "attempts", "weights", "seed", "largest"),
 )
-COLD_PARTS = ("import", "build", "prepare", "place", "first_call")
 
 
 @dataclass
@@ -161,10 +161,7 @@ def sample_points(row: Row) -> dict[str, list[float]]:
     if not row.p50_ns or not any(rounds):
         return {}
     percent = [[100 * sample / row.p50_ns for sample in samples] for samples in rounds]
-    points = {
-        "quantiles": quantiles([sample for samples in percent for sample in samples]),
-        "sequence": sequence(percent[0]),
-    }
+    points = {"quantiles": quantiles(list(chain.from_iterable(percent))), "sequence": sequence(percent[0])}
     if len(rounds) > 1:
         points["by_round"] = [median(samples) for samples in percent if samples]
         intervals = [median_interval(samples) or (median(samples),) * 2 for samples in percent if samples]

@@ -102,11 +102,9 @@ def _points(series: Series, first_id: int, machine: str) -> list[dict[str, Any]]
     fields = {"setting": None} | case_fields(Case.parse(series.case), series.choices)
     fields["panel"] = f"{series.name}, {METRICS[series.metric]}{machine}"
     changes = {id(change.after): change for change in series.changes}
-    spikes = {id(point) for point in series.spikes}
     edges = [0, *(place for place, point in enumerate(series.points) if id(point) in changes), len(series.points)]
-    levels = {
-        low: median(p.value for p in series.points[low:high] if id(p) not in spikes) for low, high in pairwise(edges)
-    }
+    kept = [(place, point.value) for place, point in enumerate(series.points) if point not in series.spikes]
+    levels = {low: median(value for place, value in kept if low <= place < high) for low, high in pairwise(edges)}
     rows = []
     for place, point in enumerate(series.points):
         low = max(edge for edge in levels if edge <= place)

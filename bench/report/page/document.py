@@ -1,8 +1,7 @@
 """The page as one HTML file that holds its charts, its data and the plotting library, and loads nothing.
 
 Text from records reaches the page in two ways, both by `shown`: escaped by Jinja, and as JSON that its script shows as
-text. The policy
-in its head lets only the two scripts run that are part of it, identified by their digests.
+text. The policy in its head lets only the two scripts run that are part of it, identified by their digests.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ Spec = dict[str, Any]
 HEIGHT, BAR = 230, 17
 # pixels that a panel needs beside its drawing for an axis of numbers, and for one of names
 NUMBERS, NAMES = 62, 205
+COLD_PARTS = ("import", "build", "prepare", "place", "first_call")
 MAX_WAYS = 16  # of a panel whose lines or bars would hide each other
 TYPES = {"Q": "quantitative", "N": "nominal", "O": "ordinal"}
 
@@ -119,12 +120,11 @@ def log_axis(field: str, title: str) -> Spec:
 
 def stacked_bars(parts: dict[str, str], title: str, suffix: str | None = None) -> Spec:
     """Return a bar for each way, of parts that add up; `suffix` is a field that is written behind its name."""
+    colours = {"domain": list(parts.values()), "range": look.PARTS[: len(parts)]}
     encoding = {
         "x": channel("size:Q", title=title, axis={"format": ",.4~r", "tickCount": 5}),
         "order": channel("place:Q"),
-        "fill": channel(
-            "part:N", title=None, scale={"domain": list(parts.values()), "range": look.PARTS[: len(parts)]}
-        ),
+        "fill": channel("part:N", title=None, scale=colours),
         "tooltip": [
             channel("way:N"),
             channel("group:N", title="model"),

@@ -94,9 +94,8 @@ VARIABLES = COLOURS | {f"v-{name}": (mark.light, mark.dark) for name, mark in (M
 def css() -> str:
     """Return the colours as CSS variables, light unless the reader's system is dark; print is always light."""
     light, dark = ("".join(f"--{name}:{pair[mode]};" for name, pair in VARIABLES.items()) for mode in (0, 1))
-    return (
-        f":root{{color-scheme:light dark;{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
-    )
+    in_the_dark = f"@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    return f":root{{color-scheme:light dark;{light}}}\n{in_the_dark}\n"
 
 
 def with_light_colours(spec: Any) -> Any:

@@ -16,6 +16,7 @@ from bench.report.page.data import PageData
 from bench.report.page.encoding import Rows, Spec
 
 RowFilter = Callable[[Rows], Rows]
+LINES = "a line per variant and precision"
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,8 @@ def several(axis: str, *within: str, field: str = "speed") -> RowFilter:
 
     def select(rows: Rows) -> Rows:
         values: dict[tuple[Any, ...], set[Any]] = defaultdict(set)
-        with_field = [
-            (row, tuple(row[name] for name in ("setting", *within))) for row in having(field)(rows) if axis in row
-        ]
+        names = ("setting", *within)
+        with_field = [(row, tuple(row[name] for name in names)) for row in having(field)(rows) if axis in row]
         for row, panel in with_field:
             values[panel].add(row[axis])
         return [row for row, panel in with_field if len(values[panel]) > 1]
@@ -101,14 +101,7 @@ SECTIONS = (
         "Throughput over batch",
         "What a larger [[batch]] buys; where a line bends, the machine is full. Bars are the [[interval]] over "
         "[[round]]s where there are several, else of one process's windows.",
-        (
-            Chart(
-                "batch",
-                "Throughput over the batch, a line per variant and precision",
-                charts.batch,
-                several("batch", "family"),
-            ),
-        ),
+        (Chart("batch", f"Throughput over the batch, {LINES}", charts.batch, several("batch", "family")),),
         "two batches of a model",
         "bench run headline",
     ),
@@ -116,14 +109,7 @@ SECTIONS = (
         "depth",
         "Depth",
         "The price of a deeper model: [[throughput]] over [[depth]], a panel for each [[batch]].",
-        (
-            Chart(
-                "depth",
-                "Throughput over the model's depth, a line per variant and precision",
-                charts.depth,
-                several("depth", "sized"),
-            ),
-        ),
+        (Chart("depth", f"Throughput over the model's depth, {LINES}", charts.depth, several("depth", "sized")),),
         "two depths",
         "bench run depths",
     ),

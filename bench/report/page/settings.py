@@ -171,14 +171,10 @@ def _headline(contests: list[Contest]) -> str:
     if verdicts["unknown"]:
         ties = "; ".join(filter(None, [ties, f"cannot be told in {verdicts['unknown']}"]))
     best, won = max(wins.items(), key=lambda item: len(item[1]))
-    if others := [way for way, also in wins.items() if len(also) == len(won) and way != best]:
-        each = (
-            f"{' and '.join([best, *others[:2]])} each are" if len(others) < 3 else f"{len(others) + 1} ways each are"
-        )
-        return (
-            f"{each} the fastest to run {of} in {len(won)} of {len(contests)} comparisons ({at}){ties and f'; {ties}'}."
-        )
     share = "" if len(won) == len(contests) else f" in {len(won)} of {len(contests)} comparisons"
+    if others := [way for way, also in wins.items() if len(also) == len(won) and way != best]:
+        ways = " and ".join([best, *others]) if len(others) < 3 else f"{len(others) + 1} ways"
+        return f"{ways} each are the fastest to run {of}{share} ({at}){ties and f'; {ties}'}."
     return f"{best} runs {of} fastest{share} ({at}){_gain_over_eager(won)}{ties and f'; {ties}'}."
 
 

@@ -172,26 +172,15 @@ def compare_speed(folder: Path, rounds: int) -> tuple[Comparison, Sides]:
 def _tests(trial: Trial, comparison: Comparison, sides: Sides) -> list[dict[str, Any]]:
     """Return a row for each verdict: its word, how many times slower head was, and the noise of that between rounds."""
     rows = []
-    log_ratios = {name: _log_ratios(sides, name) for name in SPEED}
+    log_ratios: dict[str, Any] = {}  # log(head / base), [cases, rounds]
+    for name in SPEED:
+        base, head = (np.log(sides.values(side, METRICS[name])) for side in SIDES)
+        log_ratios[name] = head - base
     for verdict in comparison.verdicts:
         sign, ratios = METRICS[verdict.metric].sign, log_ratios[verdict.metric][sides.index[verdict.case]]
         ratios = ratios[np.isfinite(ratios)]
-        rows.append(
-            {
-                "delay": trial.delay,
-                "repeat": trial.repeat,
-                "case": verdict.case,
-                "metric": verdict.metric,
-                "word": verdict.word,
-                "rounds": min(verdict.rounds),
-                "slower": exp(sign * float(ratios.mean())) if len(ratios) else None,
-                "noise": float(ratios.std(ddof=1)) if len(ratios) > 1 else None,
-            }
-        )
+        row = {"delay": trial.delay, "repeat": trial.repeat, "case": verdict.case, "metric": verdict.metric}
+        row |= {"word": verdict.word, "rounds": min(verdict.rounds)}
+        row["slower"] = exp(sign * float(ratios.mean())) if len(ratios) else None
+        rows.append(row | {"noise": float(ratios.std(ddof=1)) if len(ratios) > 1 else None})
     return rows
-
-
-def _log_ratios(sides: Sides, name: str) -> Any:
-    """Return log(head / base), [cases, rounds]."""
-    base, head = (np.log(sides.values(side, METRICS[name])) for side in SIDES)
-    return head - base

@@ -141,14 +141,9 @@ def fewer_rounds(setting: Setting) -> list[dict[str, Any]]:
             draw, rule = SHAPES[shape][1], replace(RULE, min_rounds=rounds)
             sweep = replace(setting, rounds=rounds, metrics=1, sweeps=setting.sweeps)
             single = replace(setting, rounds=rounds, metrics=1, cases=1, sweeps=50 * setting.sweeps)
-            rows.append(
-                {
-                    "rounds": rounds,
-                    "shape": shape,
-                    "per_sweep": rates(draw, False, sweep, [LARGE_NOISE], rule)[0]["per_sweep"],
-                    "alone": rates(draw, False, single, [LARGE_NOISE], rule)[0]["per_case"],
-                }
-            )
+            per_sweep = rates(draw, False, sweep, [LARGE_NOISE], rule)[0]["per_sweep"]
+            alone = rates(draw, False, single, [LARGE_NOISE], rule)[0]["per_case"]
+            rows.append({"rounds": rounds, "shape": shape, "per_sweep": per_sweep, "alone": alone})
     return rows
 
 
@@ -199,7 +194,7 @@ def rules(setting: Setting) -> list[dict[str, Any]]:
 # ---- measured noise
 
 
-def residuals(frame: DataFrame, min_rounds: int = MIN_ROUNDS) -> list[Array]:
+def residuals(frame: DataFrame) -> list[Array]:
     """Return the residuals of the logarithms of real records over rounds, an array for each case and speed metric.
 
     They are scaled up for the mean that was subtracted, so that their variance is the noise's.
@@ -211,7 +206,7 @@ def residuals(frame: DataFrame, min_rounds: int = MIN_ROUNDS) -> list[Array]:
         for _, series in good.groupby("case", observed=True)[column]:
             values = np.asarray(series.dropna(), dtype=np.float64)
             values = np.log(values[values > 0])
-            if len(values) >= min_rounds:
+            if len(values) >= MIN_ROUNDS:
                 pool.append((values - values.mean()) * sqrt(len(values) / (len(values) - 1)))
     return pool
 

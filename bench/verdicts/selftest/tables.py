@@ -164,9 +164,8 @@ def _power(results: dict[str, Any]) -> Block:
             noise = "measured" if row["shape"] == "measured" else _percent(row["noise"])
             lines.append((row["design"], noise, *map(_number, [row["same"], *row["power"]])))
     titles = ("rounds", "noise", "SAME", *(f"+{_percent(effect)}" for effect in results["effects"]))
-    return Block(
-        "Identical code that is SAME, and slowdowns that are SLOWER, of normal noise, in percent", titles, 2, lines
-    )
+    caption = "Identical code that is SAME, and slowdowns that are SLOWER, of normal noise, in percent"
+    return Block(caption, titles, 2, lines)
 
 
 def _fewer(results: dict[str, Any]) -> Block:
@@ -183,18 +182,15 @@ def _rules(results: dict[str, Any]) -> list[Block]:
     titles = ("rule", *dict.fromkeys(row["shape"] for row in results["rules"]))
     by_rule = _grouped(results["rules"], "rule")
     prefix = f"Other rules in {results['setting']['rounds']} rounds apart"
-    return [
-        Block(
-            f"{prefix}: {caption}, in percent",
-            titles,
-            1,
-            [(name, *(_number(row[key]) for row in rows)) for (name,), rows in by_rule.items()],
-        )
-        for key, caption in (
-            ("per_sweep", "false alarms of sweeps at 5 % noise"),
-            ("power_3", "slowdowns of 3 % found at 1 % noise"),
-        )
-    ]
+    captions = {
+        "per_sweep": "false alarms of sweeps at 5 % noise",
+        "power_3": "slowdowns of 3 % found at 1 % noise",
+    }
+    blocks = []
+    for key, caption in captions.items():
+        lines = [(name, *(_number(row[key]) for row in rows)) for (name,), rows in by_rule.items()]
+        blocks.append(Block(f"{prefix}: {caption}, in percent", titles, 1, lines))
+    return blocks
 
 
 # ---- real runs

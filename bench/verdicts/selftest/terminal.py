@@ -16,11 +16,8 @@ from bench.verdicts.selftest import tables
 
 def provenance_fields(words: Sequence[str]) -> dict[str, Any]:
     """Return the schema of a file, and the command, the day and the commit that wrote it; `words` are the command's."""
-    date = datetime.now(UTC).date().isoformat()
-    return {
-        "schema": tables.SCHEMA,
-        "made": {"command": shlex.join(["bench", *words]), "date": date, "commit": this_commit(12)},
-    }
+    date, command = datetime.now(UTC).date().isoformat(), shlex.join(["bench", *words])
+    return {"schema": tables.SCHEMA, "made": {"command": command, "date": date, "commit": this_commit(12)}}
 
 
 def print_error_rates(out: Console, results: dict[str, Any]) -> None:

@@ -70,10 +70,7 @@ class Marks:
         def after(module: nn.Module, args: Any, result: Any) -> None:
             leave(running.pop())
 
-        handles = [
-            hooks.register_module_forward_pre_hook(before),
-            hooks.register_module_forward_hook(after),
-        ]
+        handles = [hooks.register_module_forward_pre_hook(before), hooks.register_module_forward_hook(after)]
         try:
             with self._launches(enter, leave):
                 yield

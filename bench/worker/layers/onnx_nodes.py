@@ -86,9 +86,8 @@ def operation_times(runner: Any, setup: Setup) -> Timed:
         if node.reads and constants.issuperset(node.reads):  # computed from constants, once
             constants.add(node.name)
         elif node.reads:
-            graph.append(
-                SimpleNamespace(name=node.name, op_type=kinds[node.name], input=node.reads, output=[node.name])
-            )
+            kind, name = kinds[node.name], node.name
+            graph.append(SimpleNamespace(name=name, op_type=kind, input=node.reads, output=[name]))
     layers = node_layers(SimpleNamespace(initializer=[SimpleNamespace(name=name) for name in constants], node=graph))
     ran = {name: us for name, us in times_us.items() if name in layers and any(us)}
     return Timed("openvino", node_parts(ran, kinds, layers), samples.host[1:])

@@ -133,9 +133,8 @@ def by_graph(runner: GraphRunner, marks: Marks, setup: Setup) -> Timed:
     usual = trace.usual_executions(replays)
     if [kernel.name for kernel in usual[0]] != [kernel.name for kernel in launched]:
         return Timed("profiler", parts_in_order(replays), samples.host, GRAPH_NOTE)
-    matched = [
-        [replace(kernel, layer=twin.layer) for kernel, twin in zip(replay, launched, strict=True)] for replay in usual
-    ]
+    layers = [kernel.layer for kernel in launched]
+    matched = [[replace(kernel, layer=layer) for kernel, layer in zip(replay, layers, strict=True)] for replay in usual]
     return Timed("profiler", parts_by_layer(matched, marks.names), samples.host)
 
 

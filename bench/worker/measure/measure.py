@@ -61,9 +61,8 @@ def _warm_up(forward: Forward, inputs: Sequence[Tensor], clock: Clock, settings:
         times.append(clock.sample(lambda x=x: forward(x))[0])  # type: ignore[misc]
         spent = (clock.now() - start) / NS
         stationary = _stationary(times)
-        if len(times) >= len(inputs) and (
-            (spent >= settings.warmup_s and stationary) or spent >= settings.warmup_limit_s
-        ):
+        is_over = (stationary and spent >= settings.warmup_s) or spent >= settings.warmup_limit_s
+        if len(times) >= len(inputs) and is_over:
             break
     return {"s": (clock.now() - start) / NS, "executions": len(times), "stationary": stationary}
 

@@ -17,6 +17,7 @@ from bench.plans.settings import changed_settings
 from bench.records.frame import export_parquet
 from bench.records.record import Record
 from bench.records.store import Store
+from tests.bench.report.shown import windows
 
 Make = Callable[..., Record]
 MS = 1_000_000
@@ -173,6 +174,12 @@ def test_a_disturbed_machine_chooses_nothing_and_says_why_and_what_would(fill: C
     (group,) = json.loads(recommend(folder, "--objective", "throughput", "--json").stdout)
     assert (group["answer"], group["disturbance"]) == ("cannot tell", "other work took up to 68% of the machine")
     assert ",best," not in recommend(folder, "--csv").stdout
+
+
+def test_the_mark_of_disturbed_windows_is_explained_in_words(fill: Callable[..., Path]) -> None:
+    result = recommend(fill((EAGER, 10, 100, 15, windows([100] * 3, disturbed=range(3)))))
+    assert "100.0!" in result.output
+    assert "! (images/s): every window was disturbed, and no ratio rests on it. Words" in flat(result)
 
 
 def test_a_front_of_one_window_each_is_no_fact(fill: Callable[..., Path]) -> None:
