@@ -189,7 +189,6 @@ def group_as_rows(group: Group) -> list[dict[str, Any]]:
     front = {case.row for case in pareto_front([*choice.fitting, *choice.undecided])}
     for case in (*choice.fitting, *choice.undecided):
         name = "best" if case is choice.best and not choice.disturbed else "within the limits"
-        name = "undecided" if case.undecided else name
         unit = OBJECTIVES[choice.budget.objective].unit
         fields = {"group": group.heading, "objective": choice.budget.objective, "unit": unit} | _case_as_json(case)
         fields |= {"undecided": "; ".join(case.undecided), "answer": "undecided" if case.undecided else name}
