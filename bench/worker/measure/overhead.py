@@ -61,12 +61,8 @@ def measure_overhead(job: NullJob, notify: Notify) -> NullAnswer:
             paths[name] = _summary(measure(runner, inputs, clock, SETTINGS))
         busy_after, elapsed = watch.busy_ns(), time.perf_counter_ns() - start
         watch_ratio = _watch_ratio(watch, clock, _millisecond_of_work(device))
-    overhead = {
-        "paths": paths,
-        "absent": absent,
-        "watch": asdict(watch_ratio),
-        "watch_core": None if busy_after is None or busy_before is None else (busy_after - busy_before) / elapsed,
-    }
+    core = None if busy_after is None or busy_before is None else (busy_after - busy_before) / elapsed
+    overhead = {"paths": paths, "absent": absent, "watch": asdict(watch_ratio), "watch_core": core}
     return {"status": "ok", "overhead": overhead}
 
 
