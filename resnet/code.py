@@ -143,9 +143,8 @@ def _find(module: str, path: Sequence[str] | None = None) -> ModuleSpec | None:
     search: Sequence[str] | None = path or [*folders(), *sys.path]
     parts = module.split(".")
     for count, part in enumerate(parts, 1):
-        spec = PathFinder.find_spec(
-            part, search
-        )  # by its last name: of a folder in a folder it would ask for the outer
+        # by its last name: of a folder in a folder it would ask for the outer
+        spec = PathFinder.find_spec(part, search)
         if spec is None:
             return None
         search = spec.submodule_search_locations

@@ -194,12 +194,9 @@ class _Walk:
         self.sizes[name] = size
         written = self.batch * prod(size) * itemsize
         reads = (self.batch * read * itemsize // len(sources),) * len(sources)
-        self.operations.append(
-            Operation(
-                *(name, kind, self.batch * flops, reads, written, weight * itemsize + bias),
-                *((self.batch, *size), self.precision, sources, passes),
-            )
-        )
+        counts = (self.batch * flops, reads, written, weight * itemsize + bias)
+        shape = (self.batch, *size)
+        self.operations.append(Operation(name, kind, *counts, shape, self.precision, sources, passes))
         return name
 
 

@@ -227,14 +227,9 @@ def _group(part: Sequence[Operation], readers: dict[str, set[str]]) -> Group:
                 reads[source] = max(reads.get(source, 0), read)
     # the logits have no reader
     writes = [o.written for o in part if o.name not in readers or readers[o.name] - inside]
-    return Group(
-        tuple(operation.name for operation in part),
-        sum(operation.flops for operation in part),
-        sum(operation.weights for operation in part),
-        tuple(reads.values()),
-        tuple(writes),
-        part[0].precision,
-    )
+    names, flops = tuple(one.name for one in part), sum(one.flops for one in part)
+    weights = sum(one.weights for one in part)
+    return Group(names, flops, weights, tuple(reads.values()), tuple(writes), part[0].precision)
 
 
 def _passes(operation: Operation) -> list[Group]:

@@ -67,11 +67,8 @@ def describe_bundle(path: Path) -> str:
         header = read_head(path)
     except (OSError, ValueError) as error:
         return f"none: {error}"
-    stale = (
-        ""
-        if header["code"] == sources_digest()
-        else "; OF OTHER KERNEL SOURCES, so that those that differ are compiled here"
-    )
+    others = "; OF OTHER KERNEL SOURCES, so that those that differ are compiled here"
+    stale = "" if header["code"] == sources_digest() else others
     maker = maker_of(header)
     kernels = f"sm_{maker.arch}, Python {maker.python}, Triton {maker.triton}"
     return f"{path.name}, {header['kernels']} for {kernels}, commit {header.get('commit', 'unknown')}{stale}"

@@ -35,11 +35,8 @@ def unpack_into_results(archive: Path, results: Path) -> list[str]:
     for name, data in members.items():
         if problem := _reason_to_refuse(name, cards) or _reason_damaged(name, data):
             raise StoreError(f"{archive}: {str(name)!r} {problem}: nothing was put in place")
-    folders = {
-        name.parent: _folder_for_records(results, name.parent, data)
-        for name, data in members.items()
-        if name.name == FILE
-    }
+    records = {name.parent: data for name, data in members.items() if name.name == FILE}
+    folders = {parent: _folder_for_records(results, parent, data) for parent, data in records.items()}
     return [
         _write_member(results, folders.get(name.parent, name.parent) / name.name, data, name)
         for name, data in members.items()
@@ -53,9 +50,8 @@ def _read_members(archive: Path) -> dict[PurePosixPath, bytes]:
     except FileNotFoundError:
         raise StoreError(f"{archive} does not exist") from None
     except (OSError, tarfile.TarError, EOFError) as error:
-        reason = (
-            str(error) if isinstance(error, OSError) or "plain file" in str(error) else "cut short, damaged, or no tar"
-        )
+        says_why = isinstance(error, OSError) or "plain file" in str(error)
+        reason = str(error) if says_why else "cut short, damaged, or no tar"
         raise StoreError(f"{archive} is no archive of results: {reason}") from None
     return dict(sorted(contents.items()))
 

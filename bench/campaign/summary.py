@@ -34,9 +34,8 @@ class SummaryRow(NamedTuple):
     cause: str = ""
 
     def line(self) -> str:
-        text = f"{self.status:7} {self.group:10} {self.name}" + (
-            f": {' '.join(self.cause.split())}" if self.cause else ""
-        )
+        cause = " ".join(self.cause.split())
+        text = f"{self.status:7} {self.group:10} {self.name}{cause and f': {cause}'}"
         return text if len(text) <= MAX_WIDTH else text[: MAX_WIDTH - 3] + "..."
 
 
@@ -119,31 +118,25 @@ def _tests(campaign: Campaign) -> Iterator[SummaryRow]:
 
 def _tests_in(path: Path) -> Iterator[SummaryRow]:
     suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
-    counts = {
-        key: sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")
-    }
+    words = ("tests", "failures", "errors", "skipped")
+    counts = {word: sum(int(suite.get(word, 0)) for suite in suites) for word in words}
     if not counts["tests"]:  # collected, and none run
         return
     failed = counts["failures"] + counts["errors"]
-    yield SummaryRow(
-        "error" if failed else "ok", path.stem, ", ".join(f"{count} {name}" for name, count in counts.items())
-    )
+    text = ", ".join(f"{count} {name}" for name, count in counts.items())
+    yield SummaryRow("error" if failed else "ok", path.stem, text)
     for suite in suites:
         for case in suite.iter("testcase"):
             for kind in ("failure", "error"):
                 if (problem := case.find(kind)) is not None:
-                    yield SummaryRow(
-                        "error", "test", f"{case.get('classname')}::{case.get('name')}", problem.get("message") or ""
-                    )
+                    name = f"{case.get('classname')}::{case.get('name')}"
+                    yield SummaryRow("error", "test", name, problem.get("message") or "")
 
 
 def _speeds(campaign: Campaign) -> Iterator[SummaryRow | str]:
     """Yield images/s, latency and the ratio to eager of the same precision, batch and launch."""
-    records = {}
-    for record in _records_of(
-        campaign, (task for task in TASKS.values() if task.plan in SPEEDS and "run" in task.argv)
-    ):
-        records[record.case] = record
+    tasks = [task for task in TASKS.values() if task.plan in SPEEDS and "run" in task.argv]
+    records = {record.case: record for record in _records_of(campaign, tasks)}
     measured = [record for record in records.values() if record.status == "ok" and record.throughput]
     rates = {record.case: images_per_second(record) for record in measured}
     eager_rates = {_ratio_key(case): rate for case, rate in rates.items() if case.variant == "eager"}
@@ -177,13 +170,11 @@ def _fit_lines(rows: list[SummaryRow], limit: int) -> list[str]:
     """Return a line a row; if they exceed `limit`, ok rows share a line a group, and further failures are counted."""
     if len(rows) <= limit:
         return [row.line() for row in rows]
-    names_of_ok: dict[str, list[str]] = {}
+    ok: dict[str, list[str]] = {}
     for row in rows:
         if row.status == "ok":
-            names_of_ok.setdefault(row.group, []).append(row.name)
-    shared = [
-        SummaryRow("ok", group, f"{len(names)}: {', '.join(names)}").line() for group, names in names_of_ok.items()
-    ]
+            ok.setdefault(row.group, []).append(row.name)
+    shared = [SummaryRow("ok", group, f"{len(names)}: {', '.join(names)}").line() for group, names in ok.items()]
     not_ok = [row.line() for row in rows if row.status != "ok"]
     space = max(1, limit - len(shared) - 1)
     more = [f"... and {len(not_ok) - space} more that are not ok: see the log"] if len(not_ok) > space else []

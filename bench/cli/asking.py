@@ -97,11 +97,8 @@ def asks(
     They take the place of the command's parameter `selection`, a `Selection` of their words; `default` is the plan
     where none is named. While the command runs, only the device of --device is visible.
     """
-    options = {
-        "plan": Annotated[
-            str | None, Argument(metavar=metavar, help=text, show_default=False, autocompletion=complete_plan)
-        ]
-    }
+    plan = Argument(metavar=metavar, help=text, show_default=False, autocompletion=complete_plan)
+    options = {"plan": Annotated[str | None, plan]}
     for group in groups:
         options |= group
 

@@ -20,9 +20,7 @@ class FailOn(StrEnum):
 
 Minimum = Annotated[
     list[str] | None,
-    Option(
-        "--minimum", metavar="METRIC=PERCENT", help="Smallest change of a metric that counts, as latency=3; repeat."
-    ),
+    Option("--minimum", metavar="METRIC=PERCENT", help="Least change of a metric that counts, as latency=3; repeat."),
 ]
 Fails = Annotated[
     list[FailOn] | None,

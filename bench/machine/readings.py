@@ -20,12 +20,7 @@ DIP = 0.75
 # batch, and while clocks rise from rest. Such a clock is due to the load, and its samples are what a caller sees.
 IDLE = 0x1
 # Reasons that spoil samples. A power cap does not: large batches run at it, for users too.
-REASONS = {
-    "hw-slowdown": 0x8,
-    "sw-thermal": 0x20,
-    "hw-thermal": 0x40,
-    "hw-power-brake": 0x80,
-}
+REASONS = {"hw-slowdown": 0x8, "sw-thermal": 0x20, "hw-thermal": 0x40, "hw-power-brake": 0x80}
 STOPPED = "stopped"
 ALL_REASONS = REASONS | {"power-cap": 0x4}
 

@@ -66,14 +66,11 @@ def _plan(name: str, env: Environment) -> dict[str, Any]:
 def _models() -> Rows:
     depths = ", ".join(f"resnet{depth}" for depth in ARCHS)
     rows = [_row(f"{depths} with {word}" if word else depths, why) for word, why in DESIGNS.items()]
-    rows.append(
-        _row(
-            "resnet18-digits, resnet18-digits-hard",
-            "any of these, narrow and trained on handwritten digits: answers that are right or wrong; the hard form "
-            "tells precisions apart",
-            None if digits_file() else CURE,
-        )
+    why = (
+        "any of these, narrow and trained on handwritten digits: answers that are right or wrong; the hard form tells "
+        "precisions apart"
     )
+    rows.append(_row("resnet18-digits, resnet18-digits-hard", why, None if digits_file() else CURE))
     for source, (name, why, pip) in OUTSIDE.items():
         rows.append(_row(name, why, pip if source and not find_spec(source) else None))
     return rows

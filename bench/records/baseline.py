@@ -67,21 +67,21 @@ def measured_ways(records: Iterable[Record]) -> Measured:
     """Return the records with a speed by way, the last of each round."""
     measured = {}
     for way, of_way in by_way(records).items():
-        rounds = {one.round: one for one in of_way if one.status == "ok" and one.latency_ns and one.throughput}
-        if rounds:
+        if rounds := {one.round: one for one in of_way if one.status == "ok" and one.latency_ns and one.throughput}:
             measured[way] = list(rounds.values())
     return measured
 
 
 def _comparisons(measured: Measured) -> Iterator[tuple[Way, set[Turn], dict[Case, list[Record]]]]:
-    """Yield each way, the turns that count for none at its batch, and the records by case that were run alike there."""
+    """Yield each way, the turns that count for none at its batch, and the records by case that were run most alike."""
     groups: dict[tuple[str, int, int], Measured] = defaultdict(dict)
     for (case, traits), records in measured.items():
         groups[case.model, case.image, case.batch][case, traits] = records
     for group in groups.values():
         without = disturbed_turns(chain.from_iterable(group.values()))
         for way in group:
-            yield way, without, {one[0]: records for one, records in group.items() if are_alike(way[1], one[1])}
+            most_alike = sorted(group, key=lambda one: -len({*way[1]} ^ {*one[1]}))  # last
+            yield way, without, {one[0]: group[one] for one in most_alike if are_alike(way[1], one[1])}
 
 
 def against_baseline(measured: Measured, find: Baseline = baseline_of) -> dict[Way, Against]:

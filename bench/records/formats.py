@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from statistics import median
 from typing import Any
 
@@ -29,6 +29,7 @@ from bench.plans.case import Case
 from bench.records.record import SCHEMA, Record
 from bench.records.same import by_way, in_words
 from bench.records.speed import images_per_second
+from bench.records.store import FOLDER_ROUNDS
 from bench.stats import median_interval
 
 MS, S = 1e6, 1e9  # nanoseconds
@@ -77,28 +78,17 @@ def _summary(case: str, records: list[Record]) -> CaseSummary:
     low, high = interval or (None, None)
     rates = [images_per_second(record) for record in records if record.throughput]
     gpu_medians = [median(times) for record in records if (times := record.kept("gpu_ns"))]
-    return CaseSummary(
-        case,
-        len(records),
-        sum(map(len, samples)),
-        median(medians),
-        low,
-        high,
-        median(rates) if rates else None,
-        median(gpu_medians) if gpu_medians else None,
-    )
+    rate, gpu = median(rates) if rates else None, median(gpu_medians) if gpu_medians else None
+    return CaseSummary(case, len(records), sum(map(len, samples)), median(medians), low, high, rate, gpu)
 
 
 def smaller_is_better(records: Iterable[Record]) -> list[dict[str, Any]]:
     """Return github-action-benchmark's customSmallerIsBetter: latency, and GPU time where there is one."""
     entries = []
     for summary in summaries_of(records):
-        interval = (
-            {"range": f"± {(summary.high - summary.low) / 2 / MS:.4g}"}
-            if summary.low is not None and summary.high
-            else {}
-        )
-        entries.append(_entry(summary, "", "ms", summary.median / MS) | interval)
+        entries.append(_entry(summary, "", "ms", summary.median / MS))
+        if summary.low is not None and summary.high:
+            entries[-1]["range"] = f"± {(summary.high - summary.low) / 2 / MS:.4g}"
         if summary.gpu_median is not None:
             entries.append(_entry(summary, " GPU time", "ms", summary.gpu_median / MS))
     return entries
@@ -148,8 +138,8 @@ def pytest_benchmark(records: Iterable[Record]) -> dict[str, Any]:
     except ImportError:
         raise InteropError(f"pytest-benchmark computes the statistics of its format: {PIP}") from None
     records = list(records)
-    benchmarks = []
-    for record in records:
+    benchmarks, taken = [], set[tuple[Case, int]]()
+    for record in (_with_own_round(one, taken) for one in records):
         stats = Stats()
         for ns in record.kept("latency_ns"):
             stats.update(ns / S)
@@ -170,13 +160,9 @@ def pytest_benchmark(records: Iterable[Record]) -> dict[str, Any]:
             }
         )
     environment = records[0].environment
-    return {
-        "machine_info": _machine_info(environment),
-        "commit_info": _commit_info(environment, records[0].started),
-        "benchmarks": benchmarks,
-        "datetime": records[0].started,
-        "version": __version__,
-    }
+    when = records[0].started
+    infos = {"machine_info": _machine_info(environment), "commit_info": _commit_info(environment, when)}
+    return infos | {"benchmarks": benchmarks, "datetime": when, "version": __version__}
 
 
 def _machine_info(env: Environment) -> dict[str, Any]:
@@ -227,13 +213,19 @@ def import_pytest_benchmark(data: Any) -> tuple[list[Record], list[str]]:
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             left_out.append(f"{name}: damaged ({type(error).__name__}: {error})")
             continue
-        while (record.case, record.round) in taken:  # the same case, measured twice
-            record.round += 1
-        taken.add((record.case, record.round))
-        records.append(record)
+        records.append(_with_own_round(record, taken))
     if not records:
         raise InteropError(f"nothing in it is a record: {left_out[0] if left_out else 'it has no benchmark'}")
     return records, left_out
+
+
+def _with_own_round(record: Record, taken: set[tuple[Case, int]]) -> Record:
+    """Return the record in the first free round of its case, from its own on, and count that as taken."""
+    number = record.round % FOLDER_ROUNDS  # of several folders a case may be there twice
+    while (record.case, number) in taken:
+        number += 1
+    taken.add((record.case, number))
+    return replace(record, round=number)
 
 
 def _imported_record(benchmark: Mapping[str, Any], source: str) -> Record:

@@ -21,11 +21,7 @@ Right = Literal["top1", "top5", "plain_top1", "plain_top5"]
 # columns of the frame: name -> kind, path, meaning, as in `bench.records.columns.COLUMNS`
 COLUMNS: dict[str, tuple[str, str, str]] = {
     "disk_bytes": ("int", "derived.disk_bytes", "bytes of the weights' file in 8 bits; else of the weights"),
-    "choices": (
-        "word",
-        "derived.choices",
-        "options that are in no name of a case: threads, choices of 8 bits, classes",
-    ),
+    "choices": ("word", "derived.choices", "options in no name of a case: threads, choices of 8 bits, classes"),
     "calibrate": ("word", "quantized.calibrate", "of 8 bits: how the ranges of activations were chosen"),
     "calibration_pictures": ("int", "quantized.pictures", "of 8 bits: pictures that they were chosen on"),
     "ranges": ("word", "quantized.ranges", "of 8 bits: digest of the ranges"),

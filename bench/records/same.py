@@ -136,7 +136,8 @@ def _of_kinds(kinds: Iterable[Kind]) -> tuple[Field, ...]:
 COMPARE = _of_kinds(set(Kind) - {Kind.PARTS, Kind.PLAN})
 # Records that cannot be compared cannot share a table; a folder is of one plan, whose cases and rounds may grow.
 RESUME = _of_kinds(set(Kind) - {Kind.PARTS})
-# Records of many sweeps are shown together, and limits and clocks change from one rental to the next.
+# Records of many sweeps are shown together, and limits and clocks change from one rental to the next. A library of
+# EXTRAS that was installed between two of them makes no other machine.
 GROUP = _of_kinds({Kind.MACHINE, Kind.SOFTWARE})
 # A history continues through upgrades: software is shown as the reason for a change.
 SERIES = _of_kinds({Kind.MACHINE})
@@ -270,8 +271,8 @@ def choices(record: Record) -> dict[str, str]:
     settings, eight_bits = vars(_USUAL) | record.settings, record.case.precision in EIGHT_BITS
     (variable, *_) = thread_variables(1)
     threads = settings["threads"] or at(record.environment, ["variables", variable]) or "unset"
-    words = {name.replace("_", "-"): str(settings[name] or "none") for name in CALIBRATION if eight_bits}
-    return {"threads": str(threads)} | words
+    chosen = {name: str(settings[name] or "none").replace(" ", "") for name in CALIBRATION if eight_bits}
+    return {"threads": str(threads)} | {name.replace("_", "-"): value for name, value in chosen.items()}
 
 
 def unusual(record: Record) -> str:

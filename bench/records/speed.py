@@ -109,13 +109,11 @@ def _logs_by_round(
     ours: Sequence[Record], theirs: Sequence[Record], without: Collection[Turn]
 ) -> dict[int, list[float]]:
     """Return the logarithms of the ratios in the turns that both have, by round."""
-    one, other = (
-        {turn: rate for record in side for turn, rate in turn_rates(record).items()} for side in (ours, theirs)
-    )
+    mine, other = ({turn: rate for one in side for turn, rate in turn_rates(one).items()} for side in (ours, theirs))
     by_round: dict[int, list[float]] = {}
-    for turn in sorted(one.keys() & other.keys()):
+    for turn in sorted(mine.keys() & other.keys()):
         if turn not in without:
-            by_round.setdefault(turn[0], []).append(log(one[turn] / other[turn]))
+            by_round.setdefault(turn[0], []).append(log(mine[turn] / other[turn]))
     return by_round
 
 
@@ -162,9 +160,7 @@ def _of_windows(
     that had no room beside each other.
     """
     sides = [[record for record in side if record.round == number] for side in (ours, theirs)]
-    rates = [
-        [rate for record in side for turn, rate in turn_rates(record).items() if turn not in without] for side in sides
-    ]
+    rates = [[rate for one in side for turn, rate in turn_rates(one).items() if turn not in without] for side in sides]
     if not all(rates):  # in every turn another case was disturbed: a ratio without an interval
         rates = [[images_per_second(record) for record in side if turn_rates(record)] for side in sides]
         return SpeedRatio(median(rates[0]) / median(rates[1]), None, None, "none", 0) if all(rates) else None

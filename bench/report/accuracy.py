@@ -92,16 +92,9 @@ def accuracy_cells(record: Record, share: float = KEEPS) -> list[str]:
     right, top5, loss = quality.accuracy(score), quality.accuracy(score, "top5"), quality.loss(score)
     agreement = quality.agreement(score)
     p = _p(mcnemar(score.get("lost", 0), score.get("gained", 0))) if loss else "-"
-    return [
-        case.variant if case.launch == "stream" else f"{case.variant} {case.launch}",
-        case.precision,
-        *_cells(right),
-        _cells(top5)[0],
-        *_cells(loss, 1),
-        p,
-        _cells(agreement)[0],
-        MARKS[keeps(record, share)],
-    ]
+    variant = case.variant if case.launch == "stream" else f"{case.variant} {case.launch}"
+    cells = [variant, case.precision, *_cells(right), _cells(top5)[0], *_cells(loss, 1), p, _cells(agreement)[0]]
+    return [*cells, MARKS[keeps(record, share)]]
 
 
 def _cells(share: Share | None, places: int | None = None) -> tuple[str, str]:

@@ -91,11 +91,10 @@ def describe_unmeasured(records: list[Record]) -> str:
 
 def describe_unseen(records: Iterable[Record]) -> str:
     """Return a clause on the layers whose errors the gate would not see, or an empty string."""
-    unseen = {
-        (record.case.model, record.case.precision): layers
-        for record in records
-        if (layers := record.gate.get("before", {}).get("blind"))
-    }
+    unseen: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        if layers := record.gate.get("before", {}).get("blind"):
+            unseen[record.case.model, record.case.precision] = layers
     if not unseen:
         return ""
     (model, precision), layers = max(unseen.items(), key=lambda item: len(item[1]))

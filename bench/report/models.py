@@ -36,11 +36,10 @@ def render_models(records: Iterable[Record]) -> str:
             row[label(record.case)] = _cell(record, numbers)
         if "origin" in record.network:  # else it was not built
             row["weights"] = record.network.get("weights", "")
-    names = ("weights", *shown)
-    rows = [[f"`{model}`", pixels, *(row.get(name, "") for name in names)] for (model, pixels), row in cells.items()]
+    rows = [[f"`{m}`", size, *(row.get(name, "") for name in ("weights", *shown))] for (m, size), row in cells.items()]
     lines = [*markdown_table((*TITLES, *shown), rows, ("model", "weights")), "", LEGEND, ""]
     lines += [f"- ({number}) {markdown_cell(sentence)}" for sentence, number in numbers.items()]
-    lines += [f"- `{name}`, for all: {markdown_cell(why)}" for name, why in alike.items() if name not in shown]
+    lines += [f"- `{name}`, for all: {markdown_cell(text)}" for name, text in alike.items() if name not in shown]
     return "\n".join(lines) + "\n"
 
 

@@ -32,13 +32,8 @@ def useful_runs(choice: Choice, folders: Sequence[Path]) -> list[tuple[str, str]
     A run of this machine has no case that it cannot run; one that another machine has to make says so.
     """
     env = environment()
-    return [
-        *_to_decide(choice, folders, env),
-        *_to_score(choice, env),
-        *_retries(choice, folders),
-        *_more_rounds(choice, folders, env),
-        *_energy(choice, env),
-    ]
+    runs = (_to_decide(choice, folders, env), _to_score(choice, env), _retries(choice, folders))
+    return list(chain(*runs, _more_rounds(choice, folders, env), _energy(choice, env)))
 
 
 def _to_decide(choice: Choice, folders: Sequence[Path], env: Environment) -> Iterator[tuple[str, str]]:

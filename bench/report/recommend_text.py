@@ -152,11 +152,11 @@ def _print_undecided(out: Console, choice: Choice) -> None:
     if (more := len(promising) - SHOWN) > 0:
         out.print(f"Undecided too: {more} more {plural(more, 'case')}.", markup=False)
     if count := len(choice.unmeasured):
-        why = "without a speed, as the machine throttled"
-        out.print(f"Undecided: {count} {plural(count, 'case')} {why}.", markup=False)
+        reason = "without a speed, as the machine throttled"
+        out.print(f"Undecided: {count} {plural(count, 'case')} {reason}.", markup=False)
     if without := [case for case in choice.undecided if case.value is None]:
-        cases = f"{len(without)} {plural(len(without), 'case')}"
-        out.print(f"Undecided: {cases}: {without[0].undecided[-1]}.", markup=False)
+        count, reason = len(without), without[0].undecided[-1]
+        out.print(f"Undecided: {count} {plural(count, 'case')}: {reason}.", markup=False)
 
 
 def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
@@ -189,6 +189,7 @@ def group_as_rows(group: Group) -> list[dict[str, Any]]:
     front = {case.row for case in pareto_front([*choice.fitting, *choice.undecided])}
     for case in (*choice.fitting, *choice.undecided):
         name = "best" if case is choice.best and not choice.disturbed else "within the limits"
+        name = "undecided" if case.undecided else name
         unit = OBJECTIVES[choice.budget.objective].unit
         fields = {"group": group.heading, "objective": choice.budget.objective, "unit": unit} | _case_as_json(case)
         fields |= {"undecided": "; ".join(case.undecided), "answer": "undecided" if case.undecided else name}

@@ -108,16 +108,9 @@ def measure_ceilings(
     rates = {row["what"]: row["rate"] for row in fastest}
     launches_per_s = next((row["rate"] for row in fastest if (row["what"], row["how"]) == ("launch", "graph")), None)
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    return Ceilings(
-        machine_name(facts),
-        flops,
-        rates["copy"],
-        rates["cached copy"],
-        1 / launches_per_s if launches_per_s else 0.0,
-        "measured",
-        {"date": date, "environment": facts, **answer.data},
-        answer.data["cache_bytes"],
-    )
+    launch_s, provenance = 1 / launches_per_s if launches_per_s else 0.0, {"date": date, "environment": facts}
+    measured = (flops, rates["copy"], rates["cached copy"], launch_s)
+    return Ceilings(machine_name(facts), *measured, "measured", provenance | answer.data, answer.data["cache_bytes"])
 
 
 def fastest_measurements(measurements: Iterable[MeasurementRow]) -> list[MeasurementRow]:

@@ -27,8 +27,7 @@ def describe_eight_bits(timed: JsonObject) -> str:
     layers = [row for row in timed["compared"] if row["name"] != CONVERSIONS]
     slower = [row for row in layers if row["sure"] and (row["difference_us"] > 0) == eight[0]]
     clauses = [_what_ran(ours), _conversions(ours), _bounds(ours), _slower(slower) if layers else ""]
-    gain = _gain(ours, theirs)
-    return f"{gain}: {'; '.join(filter(None, clauses))}."
+    return f"{_gain(ours, theirs)}: {'; '.join(filter(None, clauses))}."
 
 
 def restless(side: JsonObject) -> bool:

@@ -179,8 +179,8 @@ def _row(name: str, operations: Sequence[str], parts: Sequence[PartRow]) -> Json
         total["count"] += kernel["count"]
     threshold = MIN_KERNEL_SHARE * sum(kernel["us"] for kernel in kernels.values())
     longest = sorted((kernel for kernel in kernels.values() if kernel["us"] >= threshold), key=lambda k: -k["us"])
-    row = {"name": name, "operations": list(operations), "us": median(times) / 1e3, "half_us": _half_width(times)}
-    return row | {"kernels": longest, "ns": times}
+    row: JsonObject = {"name": name, "operations": list(operations), "us": median(times) / 1e3}
+    return row | {"half_us": _half_width(times), "kernels": longest, "ns": times}
 
 
 def operation_by_module(network: Iterable[Operation]) -> dict[str, str]:

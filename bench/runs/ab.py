@@ -123,7 +123,8 @@ class Duel:
         # by variables, too: a commit may be from before its worker read the setting
         variables = checkout.home.variables | thread_variables(plan.settings.threads)
         ask = partial(ask_checkout, replace(checkout, home=replace(checkout.home, variables=variables)))
-        env, events = Environment({**self.env, "git": checkout.provenance}), _EventsOfBoth(self.events)
+        env: Environment = {**self.env, "git": checkout.provenance}
+        events = _EventsOfBoth(self.events)
         return Sweep(plan, store, env, self.seed, self.source, self.resume, events=events, ask=ask)
 
 

@@ -157,14 +157,9 @@ def run(
     axes = {axis: split_words(as_list(words)) for axis, words in (named | {"launch": launch}).items()}
     if "keep_wide" in settings:
         settings["keep_wide"] = ",".join(split_words(as_list(settings["keep_wide"])))
-    selection = Selection(
-        plan,
-        {axis: words for axis, words in axes.items() if words},
-        as_list(cases),
-        as_list(exclude),
-        Build(str(weights), num_classes, in_channels),
-        settings,
-    )
+    build = Build(str(weights), num_classes, in_channels)
+    axes = {axis: words for axis, words in axes.items() if words}
+    selection = Selection(plan, axes, as_list(cases), as_list(exclude), build, settings)
     with device_visible(device):
         chosen = with_rounds(choose(selection), rounds)
         folder = Path(output) if output is not None else new_run_folder(chosen.name)

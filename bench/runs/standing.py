@@ -32,11 +32,15 @@ def earlier_records(store: Store, now: SweepConditions, goes_on: bool, data: str
     except StoreError:  # nothing there yet
         return []
     if records and not goes_on:
-        cure = "go on from them with --resume, or choose another folder with -o"
-        raise StoreError(f"{store.folder} holds {len(records)} records already; {cure}")
-    if differing := [*differences(records, now, RESUME), *_other_labels(records, now, data)]:
-        with_another = f"with another {', another '.join(differing)}; choose another folder with -o"
-        raise StoreError(f"the records in {store.folder} were measured {with_another}")
+        raise StoreError(
+            f"{store.folder} holds {len(records)} records already; "
+            "go on from them with --resume, or choose another folder with -o"
+        )
+    differing = [*differences(records, now, RESUME), *_other_labels(records, now, data)]
+    if differing:
+        what = ", another ".join(differing)
+        why = f"the records in {store.folder} were measured with another {what}"
+        raise StoreError(f"{why}; choose another folder with -o")
     return records
 
 

@@ -220,15 +220,10 @@ class Sweep:
         if reference.status != "ok":
             yield from (turn.run() for turn in turns)  # none has a process
             return
-        group = Group(
-            list(places),
-            partial(self._start, reference.data["paths"]),
-            replace(settings, group_s=max(0.0, min(settings.group_s, self._budget.left_s()))),
-            random.Random(f"turns {self.seed} {number}"),
-            next_turn(self._records, number),
-            over=self._over_budget,
-            events=self.events,
-        )
+        settings = replace(settings, group_s=max(0.0, min(settings.group_s, self._budget.left_s())))
+        start, chance = partial(self._start, reference.data["paths"]), random.Random(f"turns {self.seed} {number}")
+        first = next_turn(self._records, number)
+        group = Group(list(places), start, settings, chance, first, over=self._over_budget, events=self.events)
         again: list[tuple[Ended, str]] = []  # alone, when no other process of the group is left
         for member in group.run():
             ended = replace(member, answer=checked(self._job(member.case, {}), member.answer))

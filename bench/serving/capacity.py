@@ -152,9 +152,7 @@ def latency_curve(
 
     points = []
     for rate in rates:
-        runs = [
-            simulate_replicate(service, batching, rate, requests, replicate, seed) for replicate in range(REPLICATES)
-        ]
+        runs = [simulate_replicate(service, batching, rate, requests, number, seed) for number in range(REPLICATES)]
         latency = np.concatenate([_steady_state(served) for served in runs])
         p50, p99 = np.quantile(latency, (0.5, 0.99), method="inverted_cdf").tolist()
         mean = sum(len(served.latency_ns) for served in runs) / sum(len(served.counts) for served in runs)

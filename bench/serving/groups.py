@@ -43,12 +43,8 @@ def group_services(records: list[Record]) -> list[tuple[str, list[Service]]]:
             case = service.case
             bits = f", in {case.precision}" if quality.is_eight_bits(case) else ""
             groups.setdefault((machine_label(machine, machines), case.model, case.image, bits), []).append(service)
-    return [
-        (heading(model, image, machine) + bits, group)
-        for (machine, model, image, bits), group in sorted(
-            groups.items(), key=lambda item: (item[0][0], len(item[0][1]), item[0])
-        )
-    ]
+    ordered = sorted(groups.items(), key=lambda item: (item[0][0], len(item[0][1]), item[0]))
+    return [(heading(model, image, machine) + bits, group) for (machine, model, image, bits), group in ordered]
 
 
 class Group:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from bench.plans.case import Case
@@ -135,9 +136,7 @@ class Service:
     @cached_property
     def mean_ns(self) -> dict[int, float]:
         """The mean over processes of their mean times, by batch."""
-        return {
-            size: sum(sum(times) / len(times) for times in rounds) / len(rounds) for size, rounds in self.rounds.items()
-        }
+        return {size: sum(map(fmean, rounds)) / len(rounds) for size, rounds in self.rounds.items()}
 
     def saturation(self, max_batch: int) -> float:
         """Return the requests per second of a device that is never idle and always runs batches of `max_batch`."""

@@ -36,9 +36,7 @@ def summary(now: Accepted) -> list[str]:
     ]
     spilled = [facts for entry in entries if (facts := entry.facts) and facts.spills]
     large = [entry for entry in entries if not kernels.fits(entry)]
-    products = [
-        (entry.arch, facts) for entry in entries if (facts := entry.facts) and facts.product and not is_fp32(entry)
-    ]
+    products = [(one.arch, facts) for one in entries if (facts := one.facts) and facts.product and not is_fp32(one)]
     without_tensor = [facts for _, facts in products if not facts.tensor]
     older = [facts for arch, facts in products if arch in (90, 100) and kernels.tensor_generation(facts) == 1]
     hazardous = [entry for entry in entries if kernels.unsafe(entry)]

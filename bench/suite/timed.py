@@ -31,15 +31,8 @@ from bench.worker.measure.windows import Forward, measure_windows
 from bench.worker.runtime import settle_folders, use_threads
 
 Benchmark = Callable[[Callable[[], int]], object]  # times a call of a function, as the fixture `benchmark` does
-FIELDS = (
-    "details",
-    "runtime",
-    "input",
-    "weights",
-    "network",
-    "gate",
-    "throughput",
-)  # of a record, from the case's answer
+# of a record, from the case's answer
+FIELDS = ("details", "runtime", "input", "weights", "network", "gate", "throughput")
 
 
 def time_case(case: Case, plan: Plan, env: Environment, seed: int, source: str, benchmark: Benchmark) -> dict[str, Any]:

@@ -63,5 +63,6 @@ def read_networks(
     answer = request(NetworksJob(list(models), list(batches), list(precisions), image), LIMIT_S)
     if answer.status != "ok":
         raise WorkError(f"{what} could not be read: {answer.status}: {answer.reason}")
-    gpu, networks = answer.data["gpu"], [Network.from_json(network) for network in answer.data["networks"]]
+    gpu = answer.data["gpu"]
+    networks = [Network.from_json(network) for network in answer.data["networks"]]
     return Networks(networks, Gpu(**gpu) if gpu else None, answer.data["versions"], answer.data["bundle"])

@@ -129,17 +129,12 @@ def compare_frames(
         start += len(test.cases)
     verdicts.sort(key=lambda verdict: (sides.index[verdict.case], names.index(verdict.metric)))
     compared = {verdict.case for verdict in verdicts}
-    return Comparison(
-        verdicts,
-        sides.missing(),
-        sides.new(),
-        sides.failed(),
-        [case for case in sides.common if case not in compared],
-        sides.nowhere(),
-        {name: counts for name in names if (counts := _one_sided(sides, METRICS[name]))},
-        int((~sides.interleaved).sum()),
-        disturbed=sides.disturbance() if any(METRICS[name].timed for name in names) else "",
-    )
+    apart = (sides.missing(), sides.new(), sides.failed())
+    unjudged = [case for case in sides.common if case not in compared]
+    one_sided = {name: counts for name in names if (counts := _one_sided(sides, METRICS[name]))}
+    alone = int((~sides.interleaved).sum())
+    disturbed = sides.disturbance() if any(METRICS[name].timed for name in names) else ""
+    return Comparison(verdicts, *apart, unjudged, sides.nowhere(), one_sided, alone, disturbed=disturbed)
 
 
 def _one_sided(sides: Sides, metric: Metric) -> dict[str, int]:

@@ -77,12 +77,8 @@ def _print_series(out: Console, series: Series) -> None:
 def _cells(change: Change) -> tuple[str, ...]:
     low, high = change.ratio.low, change.ratio.high
     interval = "" if low is None or high is None else f" ({percent_interval(low, high)})"
-    return (
-        f"  {'worse' if change.worse else 'better'}",
-        f"{percent_change(change.ratio.value)} %{interval}",
-        f"{_sha(change.before.sha)}..{_sha(change.after.sha)}",
-        f"p {change.p:.2g}",
-    )
+    word, change_text = "worse" if change.worse else "better", f"{percent_change(change.ratio.value)} %{interval}"
+    return f"  {word}", change_text, f"{_sha(change.before.sha)}..{_sha(change.after.sha)}", f"p {change.p:.2g}"
 
 
 def _sha(sha: str) -> str:

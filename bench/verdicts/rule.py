@@ -38,8 +38,8 @@ class Rule:
 
     def per_look(self, looks: int) -> Rule:
         """Return the rule of each of several looks, any of which may end the run (Bonferroni)."""
-        rates = {name: getattr(self, name) / looks for name in ("family_alpha", "test_alpha", "interval_alpha")}
-        return replace(self, **rates)
+        alphas = ("family_alpha", "test_alpha", "interval_alpha")
+        return replace(self, **{name: getattr(self, name) / looks for name in alphas})
 
 
 RULE = Rule()

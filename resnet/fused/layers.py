@@ -57,19 +57,13 @@ def layer_of(step: Step, program: Program, precision: str, wide: bool = False) -
 
 def _layer_of(step: Step, program: Program) -> Layer:
     n, c, h, w = program.shapes[step.source]
+    prologue = step.prologue is not None
     if isinstance(step, Head):
-        about = n, h, w, c, step.weight.shape[0], (1, 1)
-        return Layer(*about, relu=False, prologue=step.prologue is not None, mean=True)
+        return Layer(n, h, w, c, step.weight.shape[0], (1, 1), relu=False, prologue=prologue, mean=True)
     k, _, r, s = step.weight.shape
     second = None
     if step.shortcut is not None:
         _, c2, h2, w2 = program.shapes[step.shortcut.source]
         second = (h2, w2, c2, step.shortcut.stride)
-    return Layer(
-        *(n, h, w, c, k, (r, s), step.stride, step.padding),
-        residual=step.residual is not None,
-        relu=step.relu,
-        second=second,
-        prologue=step.prologue is not None,
-        pool=step.pool,
-    )
+    shape, residual = (n, h, w, c, k, (r, s), step.stride, step.padding), step.residual is not None
+    return Layer(*shape, residual=residual, relu=step.relu, second=second, prologue=prologue, pool=step.pool)

@@ -60,11 +60,8 @@ class FusedNetwork(ProgramNetwork):
         self.layers, self.device = layers, device
         self.dtype, self.stored = TORCH_TYPES["fp16" if coded else precision], TORCH_TYPES[precision]
         self.shape = torch.Size(program.shapes[INPUT])
-        modules = (
-            [KernelCodes(part, layers[part.step.name]) for part in coded]
-            if coded
-            else [kernel_step(step, precision) for step in program.steps]
-        )
+        modules: list[nn.Module] = [KernelCodes(part, layers[part.step.name]) for part in coded]
+        modules = modules or [kernel_step(step, precision) for step in program.steps]
         self.steps = nn.ModuleList(modules).to(device)
         target = launches.target_of(device, precision)
         self.configs: dict[Layer, Config] = {}

@@ -52,12 +52,8 @@ def open_session(
     preloaded = provider == CPU or not hasattr(onnxruntime, "preload_dlls")
     while True:
         try:
-            session = onnxruntime.InferenceSession(
-                model if isinstance(model, bytes) else str(model),
-                _session_options(provider, optimized),
-                [(provider, accepted)],
-                enable_fallback=0,
-            )
+            source, chosen = model if isinstance(model, bytes) else str(model), _session_options(provider, optimized)
+            session = onnxruntime.InferenceSession(source, chosen, [(provider, accepted)], enable_fallback=0)
         except Exception as error:
             unknown = _UNKNOWN_OPTION.search(str(error))
             if unknown and accepted.pop(unknown[1], None) is not None:
@@ -143,12 +139,8 @@ class OrtRunner:
         self._session, self._stream = session, stream
         self._device, self._dtype = example.device, dtype
         self._placed: Placed[_Bound] = Placed()
-        self.details = {
-            "memory_format": "contiguous",
-            "input_dtype": str(dtype).removeprefix("torch."),
-            "graph": False,
-            **details,
-        }
+        word = str(dtype).removeprefix("torch.")
+        self.details = {"memory_format": "contiguous", "input_dtype": word, "graph": False, **details}
 
     def place(self, batch: Tensor) -> Tensor:
         """Return a contiguous copy of `batch`, bound with an output [N, classes]; with a graph, capture it."""

@@ -137,8 +137,6 @@ def _unregistered(model: nn.Module) -> str:
         for attribute, value in vars(module).items()
         if isinstance(value, Tensor) and value.is_floating_point()
     ]
-    return (
-        f"; {listed(names)}: a tensor that is neither parameter nor buffer follows no .to(): register_buffer"
-        if names
-        else ""
-    )
+    if not names:
+        return ""
+    return f"; {listed(names)}: a tensor that is neither parameter nor buffer follows no .to(): register_buffer"

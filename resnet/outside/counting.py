@@ -253,11 +253,8 @@ def _touched(name: str, args: Any, outputs: list[Tensor]) -> int | None:
         return None
     sides = x.shape[-len(window) :]
     produced = outputs[0].shape[-len(window) :]
-    return (
-        x.numel()
-        // max(1, prod(sides))
-        * prod(min(side, out * size) for side, out, size in zip(sides, produced, window, strict=True))
-    )
+    read = (min(side, out * size) for side, out, size in zip(sides, produced, window, strict=True))
+    return x.numel() // max(1, prod(sides)) * prod(read)
 
 
 def _address(tensor: Tensor) -> int:

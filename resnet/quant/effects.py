@@ -142,11 +142,9 @@ def _in_float32(steps: Sequence[Step], converted: dict[Step, Step]) -> list[Step
     """Return steps whose weights are the float32 values that `run_steps` computes with, each `converted` once."""
     for step in steps:
         if step not in converted:
-            terms = (
-                replace(term, weight=Weight.of_values(w.module, w.values(torch.float32)))
-                if (w := term.weight)
-                else term
-                for term in step.terms
-            )
+            terms = list(step.terms)
+            for place, term in enumerate(terms):
+                if (w := term.weight) is not None:
+                    terms[place] = replace(term, weight=Weight.of_values(w.module, w.values(torch.float32)))
             converted[step] = replace(step, terms=tuple(terms))
     return [converted[step] for step in steps]

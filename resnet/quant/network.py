@@ -78,9 +78,7 @@ def quantize(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, wide: Collec
     """
     check_named(wide, layers_of(steps))
     pools = {step.reads[0]: step.name for step in steps if step.pool in ("max", "max_zeros")}
-    grids = {
-        name: grid(*ranges[pools.get(name, name)], scheme) for name in (INPUT, *(step.name for step in steps[:-1]))
-    }
+    grids = {name: grid(*ranges[pools.get(name, name)], scheme) for name in (INPUT, *(one.name for one in steps[:-1]))}
     if not scheme.mean or LOGITS in wide:
         del grids[steps[-1].reads[0]]
     codes = f"{INPUT}.codes"
@@ -90,17 +88,14 @@ def quantize(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, wide: Collec
     else:
         result.append(Step(codes, (Term(INPUT),), grids[INPUT]))
     for step in steps:
-        terms = tuple(
-            replace(
-                term,
-                source=codes if term.source == INPUT else term.source,
-                weight=term.weight
-                if term.weight is None or term.weight.module in wide
-                else _rounded(term.weight, scheme),
-            )
-            for term in step.terms
-        )
-        result.append(replace(step, terms=terms, output=grids.get(step.name), bias=_bias(step, terms, grids)))
+        terms = []
+        for term in step.terms:
+            weight = term.weight
+            if weight is not None and weight.module not in wide:
+                weight = _rounded(weight, scheme)
+            terms.append(replace(term, source=codes if term.source == INPUT else term.source, weight=weight))
+        bias = _bias(step, terms, grids)
+        result.append(replace(step, terms=tuple(terms), output=grids.get(step.name), bias=bias))
     return tuple(result)
 
 

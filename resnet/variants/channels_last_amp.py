@@ -16,9 +16,6 @@ def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> R
     """
     net = converted(model, example.device, torch.float32, "channels_last")
     dtype = DTYPES[precision]
-    details = {
-        "weights_bytes": weights_bytes(net),
-        "autocast": str(dtype).removeprefix("torch."),
-        "cudnn_benchmark": torch.backends.cudnn.benchmark,
-    }
+    details = {"weights_bytes": weights_bytes(net), "autocast": str(dtype).removeprefix("torch.")}
+    details |= {"cudnn_benchmark": torch.backends.cudnn.benchmark}
     return with_launch(TorchRunner(autocast(net, dtype), example, torch.float32, "channels_last", details), launch)

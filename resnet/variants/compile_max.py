@@ -74,7 +74,8 @@ class QuantizedCompiled:
 
     def __init__(self, folded: ResNet, steps: tuple[Step, ...], example: Tensor, quantized: dict[str, Any]) -> None:
         options, notes = inductor_options("cpu", torch.__version__)
-        size = sum(weight.codes.nbytes for step in steps for weight in step.weights)
+        stored = [weight.codes for step in steps for weight in step.weights]
+        size = sum(codes.numel() * codes.element_size() for codes in stored)
         details = {"weights_bytes": size, "compile_options": options, **notes}
         placed = example.to(memory_format=torch.channels_last)
         folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -67,14 +67,8 @@ def prepare_quantized(
         session, session_details = open_session(file.path, CPU, {}, optimized)
         operations = float_operations(onnx.load(str(optimized)).graph, onnx.load(str(file.path)))
     quantized = describe(file, calibration) | {"float_operations": operations}
-    details = {
-        "quantize_cached": file.cached,
-        "weights_bytes": quantized["disk_bytes"],
-        **session_details,
-        "threads": torch.get_num_threads(),
-        "reduced_range": overflow(),
-        "quantized": quantized,
-    }
+    details = {"quantize_cached": file.cached, "weights_bytes": quantized["disk_bytes"], **session_details}
+    details |= {"threads": torch.get_num_threads(), "reduced_range": overflow(), "quantized": quantized}
     return QuantizedOrtRunner(file, CPU, {}, "taps", lambda: session, example, torch.float32, details)
 
 

@@ -75,13 +75,8 @@ class _Engine:
         had_engine = any(engines.glob("*.engine"))
         self.options = _options(self.stream, example, engines, precision, launch)
         session, session_details = open_session(path, TENSORRT, self.options)
-        self.details = {
-            "weights_bytes": path.stat().st_size,
-            **session_details,
-            "engine_cached": had_engine,
-            "graph": launch == "graph",
-            "session_per_buffer": launch == "graph",
-        }
+        self.details = {"weights_bytes": path.stat().st_size, **session_details, "engine_cached": had_engine}
+        self.details |= dict.fromkeys(("graph", "session_per_buffer"), launch == "graph")
         self.sessions = partial(_another, path, self.options) if launch == "graph" else partial(_same, session)
 
 

@@ -40,8 +40,11 @@ def prepare_quantized(
     quantized = describe(file, calibration)
     details = {"quantize_cached": file.cached, "weights_bytes": quantized["disk_bytes"], "reduced_range": overflow()}
     runner = QuantizedOpenVinoRunner(file.path, example, details)
-    nodes = runner.operations(len(example))
-    in_float = [node for node in nodes if node.type == "f32" and node.kind in FLOAT_KINDS and not node.rounds]
+    in_float = [
+        node
+        for node in runner.operations(len(example))
+        if node.type == "f32" and node.kind in FLOAT_KINDS and not node.rounds
+    ]
     floats = [f"{node.kind} {node.name}" for node in in_float]
     runner.details["quantized"] = quantized | {"float_operations": floats}
     return runner

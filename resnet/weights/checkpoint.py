@@ -171,15 +171,11 @@ def _mismatch_message(
     """Return what differs, behind a first line with the reason and the cure, which progress shows alone."""
     ours = isinstance(module, ResNet)
     model = describe(module.spec.name, model_state) if isinstance(module, ResNet) else type(module).__name__
-    pairs = ((key, list(state[key].shape), list(model_state[key].shape)) for key in faults["wrong shape"])
-    shapes = [f"{key} {shape} instead of {ours_is}" for key, shape, ours_is in pairs]
-    why = (
-        _recounted(model_state, state)
-        or _undone(state)
-        or _shard(name)
-        or _headless(model_state, faults)
-        or _likely(state, ours)
-    )
+    shapes = [
+        f"{key} {list(state[key].shape)} instead of {list(model_state[key].shape)}" for key in faults["wrong shape"]
+    ]
+    why = _recounted(model_state, state) or _undone(state) or _shard(name)
+    why = why or _headless(model_state, faults) or _likely(state, ours)
     lines = [f"{name} does not fit {model}: {why}"]
     lines += [f"  {fault}: {listed(keys)}" for fault, keys in (faults | {"wrong shape": shapes}).items() if keys]
     return "\n".join(lines)

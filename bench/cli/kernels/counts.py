@@ -30,9 +30,7 @@ from bench.static.count import count_cases
 def counts(
     selection: Selection,
     output: Annotated[Path | None, ToFile(help="Write the counts.")] = None,
-    against: Annotated[
-        Path | None, Option(metavar="FILE", help="Exit 1 if a count is worse than in this file.")
-    ] = None,
+    against: Annotated[Path | None, Option(metavar="FILE", help="Exit 1 if a count is worse than in FILE.")] = None,
     strict: Annotated[
         bool, Option("--strict", help="Exit 1 also if a count is missing, or differs for another torch version.")
     ] = False,

@@ -23,9 +23,7 @@ File = Annotated[
     Path | None,
     Option("--predict", metavar="FILE", help="Only write the times that the model predicts for ResNet-50's layers."),
 ]
-Card = Annotated[
-    str, Option("--gpu", metavar="NAME", help="With --predict: a card, as h100 or as its driver names it.")
-]
+Card = Annotated[str, Option("--gpu", metavar="NAME", help="With --predict: a card, as h100 or its full name.")]
 
 
 def predict(path: Path, card: str, precision: str, as_json: bool) -> None:

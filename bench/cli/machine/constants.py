@@ -30,9 +30,7 @@ def constants(
     missing: Annotated[
         bool, Option("--missing", help="Only the experiments that have no good outcome in the file.")
     ] = False,
-    dry: Annotated[
-        bool, Option("--dry", help="Try every step on the CPU: compile for sm_90, measure nothing.")
-    ] = False,
+    dry: Annotated[bool, Option("--dry", help="Try each step on the CPU: compile for sm_90, measure nothing.")] = False,
 ) -> None:
     """This card's constants for the kernels' time model: L2 bandwidth, share of peak FLOPs, launch cost; experiments.
 

@@ -21,9 +21,7 @@ from bench.runs.process import request
 
 
 def env(
-    cost: Annotated[
-        bool, Option("--cost", help="Also measure what the harness adds to each time: ten seconds.")
-    ] = False,
+    cost: Annotated[bool, Option("--cost", help="Also measure what the harness adds to each time; 10 s.")] = False,
     software: Annotated[
         bool, Option("--software", help="Also import each package and ask each tool for its version.")
     ] = False,

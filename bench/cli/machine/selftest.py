@@ -28,16 +28,8 @@ from bench.verdicts.selftest.terminal import print_error_rates, provenance_field
 if TYPE_CHECKING:
     from bench.verdicts.selftest.real import RealRuns
 
-SHARED = {
-    "rounds",
-    "seed",
-    "output",
-    "as_json",
-    "as_csv",
-    "as_markdown",
-    "real",
-    "quiet",
-}  # options of the simulation and of real runs
+# options of the simulation and of real runs
+SHARED = {"rounds", "seed", "output", "as_json", "as_csv", "as_markdown", "real", "quiet"}
 REAL_ONLY = {"filter", "delay", "repeat", "budget", "input"}
 RealOption = partial(Option, rich_help_panel="Real runs")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -71,39 +70,23 @@ def _print_marks(rows: list[dict[str, Any]]) -> None:
         out.print(f"{mark} {row['case']}{reason}", soft_wrap=True)
 
 
-def print_dry_run(
-    sweep: Sweep, as_json: bool, as_csv: bool = False, as_markdown: bool = False, results: Path = RESULTS
-) -> None:
+def print_dry_run(sweep: Sweep, as_json: bool, as_csv: bool, as_markdown: bool) -> None:
     """Print what a sweep would run, what it would skip, and an estimate of its time; write nothing."""
-    plan, time = sweep.plan, estimate_sweep(sweep, results)
+    plan, time = sweep.plan, estimate_sweep(sweep)
     if as_json:
-        print_json(
-            {"cases": cases_json(plan, sweep.env), "executions": time.executions, "seconds": round(time.seconds)}
-        )
+        cases = cases_json(plan, sweep.env)
+        print_json({"cases": cases, "executions": time.executions, "seconds": round(time.seconds)})
         return
     print_cases(plan, sweep.env, as_csv, as_markdown, [f"{time}. Nothing was run."])
 
 
-def print_dry_duel(
-    plan: Plan,
-    env: Environment,
-    rounds: int,
-    as_json: bool,
-    as_csv: bool = False,
-    as_markdown: bool = False,
-    results: Path = RESULTS,
-) -> None:
+def print_dry_duel(plan: Plan, env: Environment, rounds: int, as_json: bool, as_csv: bool, as_markdown: bool) -> None:
     """Print what `bench ab` would run, and an estimate of its time after its first look and after all rounds."""
     looks = interim_looks(rounds)
-    times = [estimate_duel(plan, env, count, results) for count in (looks[0], looks[-1])]
+    times = [estimate_duel(plan, env, count) for count in (looks[0], looks[-1])]
     if as_json:
-        print_json(
-            {
-                "cases": cases_json(plan, env),
-                "rounds": [looks[0], looks[-1]],
-                "seconds": [round(time.seconds) for time in times],
-            }
-        )
+        seconds = [round(time.seconds) for time in times]
+        print_json({"cases": cases_json(plan, env), "rounds": [looks[0], looks[-1]], "seconds": seconds})
         return
     closing = [f"{times[0]}: {looks[0]} {plural(looks[0], 'round')} of each side. It may end then."]
     if len(looks) > 1:
@@ -111,15 +94,15 @@ def print_dry_duel(
     print_cases(replace(plan, rounds=rounds), env, as_csv, as_markdown, [*closing, "Nothing was run."])
 
 
-def estimate_duel(plan: Plan, env: Environment, rounds: int, results: Path = RESULTS) -> Estimate:
+def estimate_duel(plan: Plan, env: Environment, rounds: int) -> Estimate:
     """Return the time of so many rounds of both sides of `bench ab`."""
-    earlier = earlier_records(SweepConditions.of(plan, env, 0, "noise"), results)
+    earlier = earlier_records(SweepConditions.of(plan, env, 0, "noise"), RESULTS)
     runnable = [case for case in plan.cases if not why_not(case, env, plan.reserved)]
     alone = replace(plan, settings=replace(plan.settings, turns=1))  # as a duel measures each case
     return estimate(alone, runnable * len(SIDES) * rounds, earlier)
 
 
-def estimate_sweep(sweep: Sweep, results: Path = RESULTS) -> Estimate:
+def estimate_sweep(sweep: Sweep) -> Estimate:
     """Return the time of a sweep that is about to run; its cases that run at once share it."""
     now = SweepConditions.of(sweep.plan, sweep.env, sweep.seed, sweep.source)
-    return estimate(sweep.plan, sweep.due(), earlier_records(now, results), sweep.jobs)
+    return estimate(sweep.plan, sweep.due(), earlier_records(now, RESULTS), sweep.jobs)

@@ -35,12 +35,8 @@ def print_catalogue(catalogue: dict[str, list[dict[str, Any]]], env: Environment
             out.print(f"{mark} {escape(row['name'])}{escape(_extent(row))}")
             reason = f" [dim]({escape(row['reason'])})[/]" if row["reason"] else ""
             out.print(Padding(f"{escape(row['why'])}{reason}", (0, 0, 0, 8)))
-    out.print(
-        f"\nThe cases of a plan, a name or axes: {command_line('list', 'quick')}, "
-        f"{command_line('list', 'resnet18', '--batch', '1,8')}",
-        markup=False,
-        soft_wrap=True,
-    )
+    examples = command_line("list", "quick"), command_line("list", "resnet18", "--batch", "1,8")
+    out.print(f"\nThe cases of a plan, a name or axes: {', '.join(examples)}", markup=False, soft_wrap=True)
 
 
 def _extent(row: dict[str, Any]) -> str:

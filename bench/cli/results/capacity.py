@@ -41,9 +41,7 @@ def capacity(
     p99_ms: Annotated[
         float, Option(min=1e-3, metavar="MS", help="Time within which 99 % of requests are answered.")
     ] = P99_MS,
-    rate: Annotated[
-        float | None, Option(min=1e-3, metavar="R", help="Requests per second of the load to serve.")
-    ] = None,
+    rate: Annotated[float | None, Option(min=1e-3, metavar="R", help="Requests a second of the load to serve.")] = None,
     max_batch: Annotated[
         int | None, Option(min=1, metavar="N", help="Largest batch.  \\[default: what serves best]")
     ] = None,
@@ -51,9 +49,7 @@ def capacity(
         float, Option("--max-wait", min=0, metavar="MS", help="Longest wait of a request for a full batch.")
     ] = 0.0,
     plot: Annotated[Path | None, Option(metavar="FILE", help="Write latency over rate as .svg or .png.")] = None,
-    real: Annotated[
-        str | None, Option(metavar="CASE", help="Serve real requests here, in batches up to CASE's.")
-    ] = None,
+    real: Annotated[str | None, Option(metavar="CASE", help="Serve real requests here, batched up to CASE's.")] = None,
     seconds: Annotated[
         float | None, Option(min=1, metavar="S", help=f"Length of the real load.  \\[default: {SECONDS:g}]")
     ] = None,

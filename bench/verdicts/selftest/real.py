@@ -179,8 +179,8 @@ def _tests(trial: Trial, comparison: Comparison, sides: Sides) -> list[dict[str,
     for verdict in comparison.verdicts:
         sign, ratios = METRICS[verdict.metric].sign, log_ratios[verdict.metric][sides.index[verdict.case]]
         ratios = ratios[np.isfinite(ratios)]
-        slower = exp(sign * float(ratios.mean())) if len(ratios) else None
-        noise = float(ratios.std(ddof=1)) if len(ratios) > 1 else None
-        row = vars(trial) | {name: getattr(verdict, name) for name in ("case", "metric", "word")}
-        rows.append(row | {"rounds": min(verdict.rounds), "slower": slower, "noise": noise})
+        row = {"delay": trial.delay, "repeat": trial.repeat, "case": verdict.case, "metric": verdict.metric}
+        row |= {"word": verdict.word, "rounds": min(verdict.rounds)}
+        row["slower"] = exp(sign * float(ratios.mean())) if len(ratios) else None
+        rows.append(row | {"noise": float(ratios.std(ddof=1)) if len(ratios) > 1 else None})
     return rows

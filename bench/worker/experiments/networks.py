@@ -108,9 +108,7 @@ def _stage(place: Place, part: Program, modules: Mapping[str, nn.Module], x: Ten
     size = part.shapes[stem.name][0]
     planned = plan_buffers(memory_uses(part, 2, {}))
     memory = torch.empty(planned.size, dtype=torch.uint8, device=place.device)
-    between = {
-        step.name: _activation(memory, planned.offsets[step.name], part.shapes[step.name]) for step in steps[:-1]
-    }
+    between = {s.name: _activation(memory, planned.offsets[s.name], part.shapes[s.name]) for s in steps[:-1]}
     target = launches.target_of(x.device, PRECISION)
     runs: list[Run] = []
     for images, result in zip(x.split(size), out.split(size), strict=True):

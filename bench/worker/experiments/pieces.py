@@ -19,7 +19,7 @@ from bench.worker.failure import Wrong
 from bench.worker.tune.candidate import FENCE, Subject, capture, fenced
 from kernels import conv
 from kernels.kinds import space_of
-from kernels.launch import INTERPRETED, Operands
+from kernels.launch import INTERPRETED, Call, Operands
 from kernels.packing import unpack
 from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer
@@ -105,17 +105,10 @@ class Chain:
         self.blocks, self.buffers = zip(*(fenced(layer, place.device) for _ in range(2)), strict=True)
         configs = [Config.parse(text) for text in CHAIN_CONFIGS]
         self.scratch = operands.bias.new_empty(max(conv.scratch_bytes(layer, config) for config in configs) // 4)
-        self.bound = [
-            bound
-            for step in range(STEPS)
-            for bound in conv.calls(
-                layer,
-                configs[step % 2],
-                replace(operands, x=self.buffers[step % 2]),
-                self.buffers[(step + 1) % 2],
-                self.scratch.view(torch.uint8),
-            )
-        ]
+        self.bound, memory = list[Call](), self.scratch.view(torch.uint8)
+        for step in range(STEPS):
+            x, y = self.buffers[step % 2], self.buffers[(step + 1) % 2]
+            self.bound += conv.calls(layer, configs[step % 2], replace(operands, x=x), y, memory)
         self.expected = (self.start.double().roll(-STEPS, 1) + STEPS).to(self.start.dtype)
 
     def reset(self) -> None:

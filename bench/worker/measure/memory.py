@@ -19,10 +19,10 @@ CLEAR_REFS = Path("/proc/self/clear_refs")
 
 def reset_peaks() -> None:
     """Reset the peaks, so that building, compiling and checking do not count, nor what they freed."""
+    gc.collect()  # before the caches, which then have what it freed
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    gc.collect()
     with suppress(OSError, AttributeError):  # glibc keeps freed memory for later: 150 to 280 MiB behind a calibration
         ctypes.CDLL(None).malloc_trim(0)
     with suppress(OSError):  # `read_memory` gives the reason

@@ -100,11 +100,8 @@ def median_window(windows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
     Disturbed windows do not count where there are others; least of all those that more than other work disturbed.
     """
-    counting = (
-        [window for window in windows if "disturbed" not in window]
-        or [window for window in windows if window["disturbed"] == OTHER_WORK]
-        or list(windows)
-    )
+    quiet = [window for window in windows if "disturbed" not in window]
+    counting = quiet or [window for window in windows if window["disturbed"] == OTHER_WORK] or windows
     ordered = sorted(counting, key=lambda window: window["images"] / window["ns"])
     middle = ordered[(len(ordered) - 1) // 2]
     return {"images": middle["images"], "ns": middle["ns"]}

@@ -91,14 +91,8 @@ def judge_layer(layer: Layer, makers: Mapping[str, Make], clock: Clock, job: OpJ
     if after["status"] != "ok":
         return {**after, "reason": f"after timing: {after['reason']}"}
     worst = {key: max(before[key], after[key]) for key in ("error", "largest")}
-    return {
-        "status": "ok",
-        "reason": "",
-        "error": worst["error"],
-        "largest": worst["largest"],
-        "ns": ns,
-        "notes": notes,
-    }
+    numbers: OpEnd = {"error": worst["error"], "largest": worst["largest"], "ns": ns, "notes": notes}
+    return {"status": "ok", "reason": "", **numbers}
 
 
 def time_in_turns(

@@ -62,12 +62,9 @@ def read_networks(job: NetworksJob, notify: Notify) -> NetworksAnswer:
     bundle = ""
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
-        gpu = {
-            "name": properties.name,
-            "arch": 10 * properties.major + properties.minor,
-            "sms": properties.multi_processor_count,
-        }
-        bundle = carried.install_bundle(gpu["arch"])
+        arch = 10 * properties.major + properties.minor
+        gpu = {"name": properties.name, "arch": arch, "sms": properties.multi_processor_count}
+        bundle = carried.install_bundle(arch)
     versions = {"torch": torch.__version__, "triton": triton.__version__}
     return {"status": "ok", "networks": rows, "gpu": gpu, "versions": versions, "bundle": bundle}
 

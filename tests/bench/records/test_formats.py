@@ -47,6 +47,16 @@ def test_all_else_that_a_record_holds_comes_back_with_a_mark(record: Make) -> No
         assert other == one
 
 
+def test_rounds_of_several_folders_have_numbers_that_people_read(tmp_path: Path, record: Make) -> None:
+    for folder, ms in ("one", 10.0), ("other", 11.0):
+        with (store := Store(tmp_path / folder)).writing():
+            store.append(record(EAGER, ms=ms))
+    told = CliRunner().invoke(app, ["export", *map(str, tmp_path.iterdir()), "--format", "pytest-benchmark"])
+    data = json.loads(told.stdout)
+    assert [one["name"] for one in data["benchmarks"]] == [f"test_case[{EAGER}]", f"test_case[{EAGER}] round 1"]
+    assert [one.round for one in import_pytest_benchmark(data)[0]] == [0, 1]
+
+
 def test_samples_that_fell_to_throttling_are_not_exported(record: Make) -> None:
     one = record(EAGER)
     one.throttled = {"latency": [[0, 1]]}

@@ -187,3 +187,13 @@ def test_classes_that_an_older_record_lacks_are_no_other_network(record: Make) -
     older, newer, other = (record(EAGER, network=network) for network in ({}, {"num_classes": 9}, {"num_classes": 10}))
     assert [row.choices for row in rows_from_records([older, newer])] == [""]
     assert sorted(row.choices for row in rows_from_records([newer, other])) == ["classes 10", "classes 9"]
+
+
+def test_a_ratio_is_to_the_run_that_is_most_alike_where_records_say_less_than_others(record: Make) -> None:
+    names, known = ("resnet50/compile/fp32/b1/i224/stream", "resnet50/eager/fp32/b1/i224/stream"), (None, 9, 10)
+    records = [
+        record(name, round=place, network={"num_classes": classes} if classes else {})
+        for place, classes in enumerate(known)
+        for name in names
+    ]
+    assert [row.choices for row in rows_from_records(records) if row.against is None] == []

@@ -35,6 +35,17 @@ def test_what_came_before_the_reset_is_not_counted() -> None:
     assert held_now - memory.read_memory(None, "cpu")["host_resident_peak"] > SIZE - 16 * MIB
 
 
+def test_what_was_freed_in_small_pieces_and_circles_is_given_back_before() -> None:
+    memory.reset_peaks()
+    before = memory.read_memory(None, "cpu")["host_resident_peak"]
+    circle: list[object] = [b"1" * (size << 10) for size in (60, 61, 62, 63) for _ in range(SIZE >> 18)]
+    above = b"1" * (60 << 10)  # as it is held, the system's library has no reason to give back what is below it
+    circle.append(circle)
+    del circle
+    memory.reset_peaks()
+    assert memory.read_memory(None, "cpu")["host_resident_peak"] < before + 16 * MIB, len(above)
+
+
 def test_a_number_that_cannot_be_read_is_null_with_its_reason(monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(memory, "CLEAR_REFS", memory.Path("/proc/nothing"))
     memory.reset_peaks()
