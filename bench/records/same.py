@@ -136,8 +136,8 @@ def _of_kinds(kinds: Iterable[Kind]) -> tuple[Field, ...]:
 COMPARE = _of_kinds(set(Kind) - {Kind.PARTS, Kind.PLAN})
 # Records that cannot be compared cannot share a table; a folder is of one plan, whose cases and rounds may grow.
 RESUME = _of_kinds(set(Kind) - {Kind.PARTS})
-# Records of many sweeps are shown together, and limits and clocks change from one rental to the next. A library of
-# EXTRAS that was installed between two of them makes no other machine.
+# Records of many sweeps are shown together, and limits and clocks change from one rental to the next.
+# A library of EXTRAS that was installed between two of them makes no other machine.
 GROUP = _of_kinds({Kind.MACHINE, Kind.SOFTWARE})
 # A history continues through upgrades: software is shown as the reason for a change.
 SERIES = _of_kinds({Kind.MACHINE})

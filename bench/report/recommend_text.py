@@ -198,12 +198,8 @@ def group_as_rows(group: Group) -> list[dict[str, Any]]:
 
 
 def _case_as_json(case: Assessment) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "case": case.row.case.name,
-        "choices": case.row.choices or None,
-        "value": case.value,
-        "rounds": case.row.rounds,
-    }
+    fields: dict[str, Any] = {"case": case.row.case.name, "choices": case.row.choices or None}
+    fields |= {"value": case.value, "rounds": case.row.rounds}
     fields |= {column.key: column.value(case.row) for column in JSON_COLUMNS} | quality.score_values(case.row.score)
     return fields | {"undecided": case.undecided}
 

@@ -85,6 +85,11 @@ def _sha(sha: str) -> str:
     return sha[:10]
 
 
+def _about(series: Series) -> dict[str, Any]:
+    row = {"case": series.case, "choices": series.choices or None, "metric": series.metric}
+    return row | {"unit": METRICS[series.metric].unit, "machine": series.machine}
+
+
 def as_rows(series: Series) -> list[dict[str, Any]]:
     """Return a row for each commit of a series, as `--csv` prints it: where the level changed, over the one before."""
     changed = {change.after.sha: change for change in series.changes}
@@ -92,13 +97,7 @@ def as_rows(series: Series) -> list[dict[str, Any]]:
     rows = []
     for point in series.points:
         change = changed.get(point.sha)
-        row: dict[str, Any] = {
-            "case": series.case,
-            "choices": series.choices or None,
-            "metric": series.metric,
-            "unit": METRICS[series.metric].unit,
-        }
-        row |= {"machine": series.machine, "commit": point.sha, "when": str(point.when), "value": point.value}
+        row = _about(series) | {"commit": point.sha, "when": str(point.when), "value": point.value}
         row |= {"rounds": point.rounds, "left_out": point.sha in spikes, "change": change and change.ratio.value}
         row |= {"change_low": change and change.ratio.low, "change_high": change and change.ratio.high}
         rows.append(row | {"p": change and change.p, "worse": change and change.worse})
@@ -107,12 +106,7 @@ def as_rows(series: Series) -> list[dict[str, Any]]:
 
 def as_json(series: Series) -> dict[str, Any]:
     """Return a series as `--json` prints it."""
-    return {
-        "case": series.case,
-        "choices": series.choices or None,
-        "metric": series.metric,
-        "unit": METRICS[series.metric].unit,
-        "machine": series.machine,
+    return _about(series) | {
         "points": [
             {"sha": point.sha, "when": str(point.when), "value": point.value, "rounds": point.rounds}
             for point in series.points

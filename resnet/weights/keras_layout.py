@@ -28,14 +28,8 @@ Arrays = dict[str, dict[str, NDArray[Any]]]  # layer -> weight -> array, in Kera
 
 _OUTSIDE_BLOCKS = {"conv1_conv": "conv1", "conv1_bn": "bn1", "post_bn": "post_bn", "predictions": "fc"}
 _IN_BLOCK = re.compile(r"conv(?P<stage>[2-5])_block(?P<block>\d+)_(?P<part>preact|\d)_(?P<kind>conv|bn)")
-_WEIGHTS = {
-    "kernel": "weight",
-    "bias": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
+_WEIGHTS = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
+_WEIGHTS |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
 # The order in which Keras 3 numbers the variables of a layer, `vars/0` first.
 _KERNEL_ORDER = ("kernel", "bias")
 _NORM_ORDER = ("gamma", "beta", "moving_mean", "moving_variance")

@@ -125,12 +125,7 @@ def stacked_bars(parts: dict[str, str], title: str, suffix: str | None = None) -
         "x": channel("size:Q", title=title, axis={"format": ",.4~r", "tickCount": 5}),
         "order": channel("place:Q"),
         "fill": channel("part:N", title=None, scale=colours),
-        "tooltip": [
-            channel("way:N"),
-            channel("group:N", title="model"),
-            channel("part:N"),
-            channel("size:Q", title=title, format=",.4~r"),
-        ],
+        "tooltip": [*TOOLTIP[:2], channel("part:N"), channel("size:Q", title=title, format=",.4~r")],
     }
     transform: list[Spec] = [
         {"fold": list(parts), "as": ["field", "size"]},

@@ -56,11 +56,5 @@ def _read_counters(
     before, first_celsius = read()
     window = measure_throughput(forward, inputs, clock, seconds, expected_ns)
     after, last_celsius = read()
-    joules = (after - before) / 1000
-    return {
-        "joules": joules,
-        "images": window.images,
-        "start_ns": window.span[0],
-        "s": window.ns / 1e9,
-        "temperature_c": [first_celsius, last_celsius],
-    }
+    energy = {"joules": (after - before) / 1000, "images": window.images, "start_ns": window.span[0]}
+    return energy | {"s": window.ns / 1e9, "temperature_c": [first_celsius, last_celsius]}

@@ -41,15 +41,14 @@ def test_another_batch_has_a_network_of_its_own(build, batch, error) -> None:
 
 def test_each_precision_is_what_the_plugin_says(build, batch) -> None:
     """Its default here is bf16 for both."""
-    model = Core().read_model(onnx_file(build("resnet18"), torch.float32, batch.shape[1:])[0])
+    file = onnx_file(build("resnet18"), torch.float32, batch.shape[1:])[0]
     for precision, word in (("fp32", "f32"), ("bf16", "bf16")):
         try:
-            compiled = session.compile_model(session.for_batch(model, 2), precision)
+            runner = session.OpenVinoRunner(lambda: Core().read_model(file), batch, precision, {})
         except RuntimeError as error:
             pytest.skip(str(error))
-        convolutions = {node.type for node in session.operations(compiled) if node.kind == "Convolution"}
-        assert convolutions == {word}
-        assert session.read_back(compiled)["threads"] == torch.get_num_threads()
+        assert {node.type for node in runner.operations(len(batch)) if node.kind == "Convolution"} == {word}
+        assert runner.details["threads"] == torch.get_num_threads()
 
 
 def test_a_cpu_without_bf16_is_an_error(build, batch, monkeypatch: pytest.MonkeyPatch) -> None:
