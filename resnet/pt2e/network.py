@@ -146,9 +146,11 @@ def generated_code() -> Iterator[list[str]]:
 
 
 def float_kernels(code: Sequence[str]) -> list[str]:
-    """Return the kernels in float between the library's operations, as Inductor names them; not those that round."""
+    """Return what kernels in float compute between the library's operations, by Inductor; not those that round."""
     calls = re.findall(
         r"^ +(?:cpp_fused_(\w+)_\d+|torch\.ops\.mkldnn\.(\w+)\S*)\(|= torch\.ops\.mkldnn\.(\w+)", "\n".join(code), re.M
     )
     names = ["".join(call) for call in calls]
-    return [name for name in names if re.sub("as_strided_|view_", "", name) != "quantize_per_tensor"]
+    left = [name for name in names if re.sub("as_strided_|view_", "", name) != "quantize_per_tensor"]
+    plain = (re.sub("_*(as_strided|view|(de)?quantize_per_tensor)", "", name).strip("_") for name in left)
+    return [short or name for short, name in zip(plain, left, strict=True)]
