@@ -16,7 +16,7 @@ from bench.plans.case import FORM, Case
 from bench.plans.eligible import misnamed, why_not
 from bench.plans.network import checkpoint_from
 from bench.plans.plan import Plan, load_plan, plan_names
-from bench.plans.settings import Settings, changed_settings
+from bench.plans.settings import EIGHT_BIT_WORDS, Settings, changed_settings
 from bench.plans.words import narrow
 from bench.text import did_you_mean
 from resnet.calibration import EIGHT_BITS, parse_wide
@@ -64,12 +64,16 @@ class Selection:
         return self.plan is not None or bool(self.axes)
 
 
-def choose(selection: Selection, device: str = "") -> Plan:
+def choose(selection: Selection, device: str = "", simulated: bool = False) -> Plan:
     """Return the plan of the cases selected. Raises BenchError where the words name none.
 
-    A precision that no word names is that of `device`, by default this machine's.
+    A precision that no word names is that of `device`, by default this machine's. Choices of 8 bits are refused where
+    no case is in them, unless they are `simulated`.
     """
     plan = _adhoc(selection.axes, device) if selection.plan is None else _named(selection.plan, selection.axes, device)
+    words = [f"--{name.replace('_', '-')}" for name in EIGHT_BIT_WORDS if selection.settings.get(name)]
+    if words and not simulated and not any(case.precision in EIGHT_BITS for case in plan.cases):
+        raise ArgumentError(f"{' and '.join(words)}: of 8 bits, which no case is in; --precision int8 is, say")
     names = narrow((case.name for case in plan.cases), selection.only, selection.exclude, plan.name)
     by_name = {case.name: case for case in plan.cases}
     plan = replace(plan, cases=tuple(by_name[name] for name in names))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,9 @@ def command_again(words: Sequence[object], record: Record, cases: Sequence[Case]
     Where something that it needs is in no record, return a sentence in its place, which names that.
     """
     plan, missing = _plan_of(record)
-    anew = not {"--resume", "--retry"} & {*more}
-    if anew and not any(case.precision in EIGHT_BITS for case in cases):  # choices of 8 bits are none of theirs
-        settings_left = {name: value for name, value in record.settings.items() if name not in EIGHT_BIT_WORDS}
-        record = replace(record, settings=settings_left)
-    settings, other = _settings(record, plan.settings if plan else Settings())
-    if plan is None and record.settings and not other and anew:
+    going_on = bool({"--resume", "--retry"} & {*more})
+    settings, other = _settings(record, plan.settings if plan else Settings(), () if going_on else cases)
+    if plan is None and record.settings and not other and not going_on:
         plan, missing = Plan(ADHOC, "", ()), []  # options say all that its file does
     if other and plan:
         missing.append(f"the settings of its plan ({', '.join(other)})")
@@ -68,13 +65,15 @@ def command_to_score(record: Record, cases: Sequence[Case], labels: bool, pictur
     options, missing = _conditions(record)
     more = ["--data", "DIR"] if labels and labels_in(record.case.model, "DIR") else []
     more += ["--pictures", str(pictures)] if pictures and not more else []
-    return _command(["accuracy"], _naming(cases, plan), [*untimed_options(record, plan), *options, *more], missing)
+    return _command(
+        ["accuracy"], _naming(cases, plan), [*untimed_options(record, plan, cases), *options, *more], missing
+    )
 
 
 def command_for_case(command: str, record: Record) -> str:
     """Return the command for the record's case alone, in its conditions, or a sentence as `command_again` does."""
     options, missing = _conditions(record)
-    return _command([command], [record.case.name], [*untimed_options(record), *options], missing)
+    return _command([command], [record.case.name], [*untimed_options(record, None, [record.case]), *options], missing)
 
 
 def command_at_commits(
@@ -158,9 +157,9 @@ def _naming(cases: Sequence[Case], plan: Plan | None) -> list[str]:
     return words if every == set(cases) else words + names
 
 
-def _settings(record: Record, planned: Settings) -> tuple[list[str], list[str]]:
+def _settings(record: Record, planned: Settings, cases: Sequence[Case]) -> tuple[list[str], list[str]]:
     """Return the options that give the record's settings in place of a plan's, and the settings that none gives."""
-    measured = record.settings
+    measured = _settings_for(record, cases)
     at_p99 = asdict(changed_settings(planned, {"p99": True}))
     p99 = planned.samples < P99_SAMPLES and all(
         measured.get(name) == at_p99[name] for name in ("samples", "flush_batch")
@@ -181,9 +180,15 @@ def _changed(measured: Mapping[str, Any], planned: Settings, options: Mapping[st
     return {option: value for option, value in values.items() if value != usual[option]}
 
 
-def untimed_options(record: Record, plan: Plan | None = None) -> list[str]:
+def untimed_options(record: Record, plan: Plan | None = None, cases: Sequence[Case] = ()) -> list[str]:
     """Return the options for the record's threads and choices of 8 bits that a plan (none: usual) lacks."""
-    return _as_options(_changed(record.settings, plan.settings if plan else Settings(), UNTIMED))
+    return _as_options(_changed(_settings_for(record, cases), plan.settings if plan else Settings(), UNTIMED))
+
+
+def _settings_for(record: Record, cases: Sequence[Case]) -> dict[str, Any]:
+    """Return the record's settings, without the choices of 8 bits where none of some cases (none: all) is in them."""
+    unused = EIGHT_BIT_WORDS if cases and not any(case.precision in EIGHT_BITS for case in cases) else ()
+    return {name: value for name, value in record.settings.items() if name not in unused}
 
 
 def _as_options(values: Mapping[str, Any]) -> list[str]:

@@ -83,9 +83,11 @@ class Share:
         """Return a share as `83 % (78 to 87)`."""
         return self._in_percent(self.places, " %")
 
-    def points(self) -> str:
-        """Return a difference as `0.8 percentage points (-0.4 to 2.1)`."""
-        return self._in_percent(1, " percentage points")
+    def points(self, more: str = "", less: str = "") -> str:
+        """Return a difference as `0.8 percentage points (-0.4 to 2.1)`, with words behind: `less` of one below 0."""
+        if less and self.value < 0:
+            return Share(-self.value, -self.high, -self.low, self.pictures).points(less)
+        return self._in_percent(1, " percentage points") + f" {more}" * bool(more)
 
     def _in_percent(self, places: int, unit: str) -> str:
         one, low, high = (f"{100 * value:z.{places}f}" for value in (self.value, self.low, self.high))
@@ -135,7 +137,7 @@ def describe_score(score: Score) -> str:
         return "has no score on record, so that what it costs is not known"
     clauses = [f"agrees with float32 on {agree.percent()} of {agree.pictures:,} pictures"]
     if right and less:
-        clauses.append(f"has {right.percent()} right, {less.points()} less than float32")
+        clauses.append(f"has {right.percent()} right, {less.points('less', 'more')} than float32")
     return " and ".join(clauses)
 
 

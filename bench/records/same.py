@@ -277,10 +277,16 @@ def choices(record: Record) -> dict[str, str]:
 
 def unusual(record: Record) -> str:
     """Return in words what was asked for with options that are in no case's name: `num-classes 10, keep-wide conv1`."""
-    given, usual = at(record.network, ["given"]) or {}, {"threads": "unset", "keep-wide": "none"}
+    given = at(record.network, ["given"]) or {}
     words = {name.replace("_", "-"): str(given[name]) for name in ("num_classes", "in_channels") if name in given}
-    usual |= {name.replace("_", "-"): str(getattr(_USUAL, name)) for name in CALIBRATION[:2]}
-    return in_words(tuple(word for word in (words | choices(record)).items() if word not in usual.items()))
+    return in_words(not_usual((words | choices(record)).items()))
+
+
+def not_usual(traits: Iterable[tuple[str, str]]) -> Traits:
+    """Return the traits that are no option's usual value."""
+    usual = {name.replace("_", "-"): str(getattr(_USUAL, name)) for name in CALIBRATION}
+    usual |= {"threads": "unset", "keep-wide": "none"}
+    return tuple(trait for trait in traits if trait not in usual.items())
 
 
 def are_alike(one: Traits, other: Traits) -> bool:

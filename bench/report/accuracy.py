@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from bench.records import quality
 from bench.records.quality import Share
 from bench.records.record import Record
 from bench.records.same import by_way, in_words
+from bench.report.cells import EIGHT_BIT_MARKS, eight_bit_marks, percent_rms
+from bench.report.evidence import describe_choices
 from bench.text import at_pixels, digits, markdown_cell, markdown_table
 
 KEEPS = 0.99  # of float32's accuracy: what MLPerf asks of an inference
 MET, NOT_MET, UNKNOWN = "met", "not met", "cannot tell"
 MARKS = {MET: "yes", NOT_MET: "no", UNKNOWN: "?", None: "-"}
 TITLES = ("variant", "prec", "right", "95 %", "top-5", "loss", "95 %", "p", "agree", "keeps")
+UNLABELLED = ("variant", "prec", "agree", "95 %", "rms")
 WORDS = ("variant", "prec", "keeps")
 
 
@@ -86,14 +90,22 @@ def _heading(record: Record, choices: str) -> str:
     return f"{where}: float32 has {plain.percent()} right{among}{more}"
 
 
+def titles_of(group: Sequence[Record]) -> tuple[str, ...]:
+    """Return the titles of the table of a group, all of whose records have labels, or none has."""
+    return TITLES if group[0].score.get("labelled") else UNLABELLED
+
+
 def accuracy_cells(record: Record, share: float = KEEPS) -> list[str]:
-    """Return the cells of a case under TITLES."""
+    """Return the cells of a case under its group's titles."""
     score, case = record.score, record.case
     right, top5, loss = quality.accuracy(score), quality.accuracy(score, "top5"), quality.loss(score)
     agreement = quality.agreement(score)
     p = _p(mcnemar(score.get("lost", 0), score.get("gained", 0))) if loss else "-"
     variant = case.variant if case.launch == "stream" else f"{case.variant} {case.launch}"
-    cells = [variant, case.precision, *_cells(right), _cells(top5)[0], *_cells(loss, 1), p, _cells(agreement)[0]]
+    cells = [variant, case.precision + eight_bit_marks(record.quantized)]
+    if not score.get("labelled"):
+        return [*cells, *_cells(agreement), percent_rms(score["rms"]) if "rms" in score else "-"]
+    cells += [*_cells(right), _cells(top5)[0], *_cells(loss, 1), p, _cells(agreement)[0]]
     return [*cells, MARKS[keeps(record, share)]]
 
 
@@ -110,20 +122,33 @@ def _p(value: float) -> str:
     return "<.001" if value < 0.001 else digits(value) if value < 0.1 else f"{value:.2f}"
 
 
-def legend(share: float = KEEPS) -> str:
-    """Return the meaning of TITLES."""
-    return (
-        "right, top-5: percent of answers whose top class is right, or one of the five likeliest; loss: percentage "
-        "points of right answers that float32 (plain torch's) has on the same pictures and this has not; p: of "
-        "McNemar's exact test, how often chance alone differs as much; agree: percent of answers with float32's top "
-        f"class; keeps: whether at least {100 * share:g} % of float32's right answers are kept (MLPerf asks for 99 %), "
-        "? where the interval has both; 95 %: the interval of what is before it, of pictures drawn independently."
-    )
+def below(groups: Iterable[Sequence[Record]], share: float = KEEPS) -> str:
+    """Return the choices that are not as usual, and the meaning of the titles and marks of the groups' tables."""
+    records = list(chain.from_iterable(groups))
+    labelled = {bool(record.score.get("labelled")) for record in records}
+    clauses = ["agree: percent of answers with float32's top class"]
+    if True in labelled:
+        clauses = [
+            "right, top-5: percent of answers whose top class is right, or one of the five likeliest",
+            "loss: percentage points of right answers that float32 (plain torch's) has on the same pictures and this "
+            "has not",
+            "p: of McNemar's exact test, how often chance alone differs as much",
+            *clauses,
+            f"keeps: whether at least {100 * share:g} % of float32's right answers are kept (MLPerf asks for 99 %), ? "
+            "where the interval has both",
+        ]
+    if False in labelled:
+        clauses.append("rms: RMS difference of the answers to float32's, in percent")
+    marks = "".join(eight_bit_marks(record.quantized) for record in records)
+    clauses += [f"{mark} (prec): {text}" for mark, text in EIGHT_BIT_MARKS.items() if mark in marks]
+    clauses.append("95 %: the interval of what is before it, of pictures drawn independently.")
+    return " ".join(filter(None, (describe_choices(records), "; ".join(clauses))))
 
 
 def render_accuracy(records: Sequence[Record]) -> str:
     """Return a Markdown table a model, for documents; equal records give equal text."""
-    lines: list[str] = []
-    for heading, group in accuracy_groups(records).items():
-        lines += [f"{markdown_cell(heading)}.", "", *markdown_table(TITLES, map(accuracy_cells, group), WORDS), ""]
-    return "\n".join([*lines, legend()]) + "\n"
+    lines, groups = list[str](), accuracy_groups(records)
+    for heading, group in groups.items():
+        table = markdown_table(titles_of(group), map(accuracy_cells, group), WORDS)
+        lines += [f"{markdown_cell(heading)}.", "", *table, ""]
+    return "\n".join([*lines, below(groups.values())]) + "\n"

@@ -147,7 +147,9 @@ def describe_fastest(records: list[Record], contests: Sequence[Contest]) -> str:
 
 
 def _sentence(contest: Contest) -> str:
-    return _speeds(contest) + _order(contest) + (_prices(contest.candidates[:NAMED]) if contest.bits else "")
+    by_intervals = contest.verdict != "unknown" or (contest.has_intervals and not contest.disturbance)
+    named = contest.candidates if by_intervals else contest.rows
+    return _speeds(contest) + _order(contest) + (_prices(named[:NAMED]) if contest.bits else "")
 
 
 def _order(contest: Contest) -> str:
@@ -202,7 +204,7 @@ def _cannot_tell(contest: Contest) -> str:
 
 def _behind(rows: Sequence[Row]) -> str:
     """Return ways with their images/s, and where they are many, how many more."""
-    named = rows[: NAMED - 1] if len(rows) > NAMED else rows
+    named = rows[: NAMED - 1]
     more = [f"{len(rows) - len(named)} more"] if len(named) < len(rows) else []
     return _joined([*(f"{label(row.case)} ({digits(row.images_per_s)})" for row in named), *more])
 
@@ -292,7 +294,7 @@ def settled_in_documents(records: Sequence[Record]) -> Settle:
     def settle(cases: Sequence[Case], rounds: int | None, like: Traits) -> str:
         first = next(ones[0] for (_, traits), ones in by_way(records).items() if set(like) <= set(traits))
         words = ["bench", "run", plan or "PLAN", *(word for case in cases for word in ("-f", case.name))]
-        words += untimed_options(first, load_plan(plan) if plan else None)
+        words += untimed_options(first, load_plan(plan) if plan else None, cases)
         return f"`{shlex.join([*words, *(['--rounds', str(rounds)] if rounds else [])])}`"
 
     return settle

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.records.baseline import Against
+from bench.records.fields import Quantized
 from bench.records.quality import Share
+from bench.records.same import in_words, not_usual
 from bench.report.answer import times
 from bench.report.rows import Row
 from bench.text import digits, half_width_percent
@@ -109,9 +111,15 @@ def percent_rms(rms: float) -> str:
     return f"{100 * rms:.2g}" if rms >= 5e-5 else "0"
 
 
-def eight_bit_marks(row: Row) -> str:
+EIGHT_BIT_MARKS = {
+    "-": "so many layers are kept out of the 8 bits",
+    "u": "checked unit by unit, not by the integers of the timed network",
+}
+
+
+def eight_bit_marks(quantized: Quantized) -> str:
     """Return `-2` where two layers stay out of the 8 bits, and `u` where they were checked unit by unit."""
-    wide, units = len(row.quantized.get("wide", ())), row.quantized.get("checked") == "units"
+    wide, units = len(quantized.get("wide", ())), quantized.get("checked") == "units"
     return f"-{wide}" * bool(wide) + "u" * units
 
 
@@ -120,5 +128,6 @@ def disturbed(row: Row) -> str:
 
 
 def choices_behind(row: Row) -> str:
-    """Return what tells a row from others of its case, to be put behind its variant; empty where nothing does."""
-    return f", {row.choices}" if row.choices else ""
+    """Return what tells a row from others of its case and is not as usual, to be put behind its variant."""
+    words = in_words(not_usual(row.traits)).replace("calibrate ", "").replace("calibration-", "")
+    return f", {words.replace(',', ', ').replace(',  ', ', ')}" if words else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -10,6 +11,7 @@ from typing import Literal
 from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.plans.words import label
 from bench.records.record import Record
+from bench.records.same import unusual
 from bench.records.speed import alternate_turns, disturbed_turns, other_work, turn_rates
 from bench.report.rows import Row, group_rows
 from bench.text import plural
@@ -29,7 +31,26 @@ def describe_reliability(records: list[Record], rows: list[Row]) -> str:
     clauses.append(_describe_disturbed(measured))
     clauses.append(_describe_other_work(measured))
     sentence = "; ".join(filter(None, clauses))
-    return sentence and f"{sentence[0].upper()}{sentence[1:]}."
+    sentence = sentence and f"{sentence[0].upper()}{sentence[1:]}."
+    return " ".join(filter(None, (sentence, describe_choices([row.records[-1] for row in rows]))))
+
+
+def describe_choices(records: Sequence[Record]) -> str:
+    """Return sentences on choices that are not the usual ones, with the layers that a number of them kept wide."""
+    having: dict[str, list[Record]] = {}
+    for record in records:
+        for word in filter(None, unusual(record).split(", ")):
+            layers = ", ".join(record.quantized.get("wide", ())) if re.fullmatch(r"keep-wide \d+", word) else ""
+            having.setdefault(word + f" ({layers})" * bool(layers), []).append(record)
+    together: dict[tuple[int, ...], list[str]] = {}
+    for word, of_word in having.items():
+        together.setdefault(tuple(map(id, of_word)), []).append(word)
+    sentences = []
+    for words in together.values():
+        whose = dict.fromkeys(label(record.case) for record in having[words[0]])
+        every = len(having[words[0]]) == len(records) > 1
+        sentences.append(f"With {', '.join(words)}: {'all' if every else ', '.join(whose)}.")
+    return " ".join(sentences)
 
 
 def _is_vague(row: Row) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from bench.records import quality
 from bench.records.baseline import Against
 from bench.records.record import Record
-from bench.records.same import in_words
+from bench.records.same import in_words, unusual
 from bench.records.speed import share_of_others
 from bench.report.answer import Contest, Settle, contests_of, describe_fastest, describe_settling, settled_in_documents
 from bench.report.rows import Row, group_without_speed, largest_batches, rows_from_records
@@ -58,7 +58,11 @@ def summary_as_json(records: list[Record], rows: list[Row], settle: Settle | Non
 
 
 def _row_as_json(row: Row) -> dict[str, Any]:
-    values: dict[str, Any] = {"case": row.case.name, "choices": row.choices or None, "rounds": row.rounds}
+    values: dict[str, Any] = {
+        "case": row.case.name,
+        "choices": row.choices or unusual(row.records[-1]) or None,
+        "rounds": row.rounds,
+    }
     for view in VIEWS.values():
         values |= {column.key: column.value(row) for column in view.columns}
     against, over_float32, quantized = row.against, row.against_float32, row.quantized

@@ -10,12 +10,13 @@ from rich.markup import escape
 
 from bench import text
 from bench.plans.words import summarize_cases, variant_cell
+from bench.records import quality
 from bench.records.record import Record
 from bench.records.same import in_words
-from bench.report.accuracy import KEEPS, TITLES, WORDS, accuracy_cells, accuracy_groups, legend
+from bench.report.accuracy import KEEPS, WORDS, accuracy_cells, accuracy_groups, below, titles_of
 from bench.report.answer import Settle, contests_of, describe_fastest, describe_settling
 from bench.report.cells import MIB
-from bench.report.evidence import describe_reliability, describe_unseen
+from bench.report.evidence import describe_choices, describe_reliability, describe_unseen
 from bench.report.rows import Row, group_rows, group_without_speed, largest_batches, model_at, rows_from_records
 from bench.report.views import GATE, TORCH_TOP1, VIEWS, notes, usual_view
 
@@ -65,14 +66,14 @@ def print_accuracy(out: Console, records: list[Record], share: float) -> None:
     """Print the right answers of each case beside float32's, a table a model, and what has no score."""
     groups = accuracy_groups(records)
     for heading, group in groups.items():
-        grid = text.grid(*TITLES, text=WORDS)
+        grid = text.grid(*titles_of(group), text=WORDS)
         for record in group:
             grid.add_row(*accuracy_cells(record, share))
         out.print(f"{heading}.", style="bold", markup=False)
         out.print(grid)
         out.print()
     if groups:
-        out.print(legend(share), style="dim", markup=False)
+        out.print(below(groups.values(), share), style="dim", markup=False)
     _print_without_speed(out, records)
 
 
@@ -103,25 +104,28 @@ def gate_rows(records: list[Record]) -> list[dict[str, Any]]:
     rows = []
     for record in sorted(records, key=lambda record: record.case):
         row = Row(record.case, (record,), None)
-        errors = {column.key: column.value(row) for column in (*GATE.columns, TORCH_TOP1)}
-        rows.append({"case": record.case.name, "status": record.status, "reason": record.reason or None} | errors)
+        values = {column.key: column.value(row) for column in (*GATE.columns, TORCH_TOP1)}
+        values |= quality.score_values(record.score)
+        rows.append({"case": record.case.name, "status": record.status, "reason": record.reason or None} | values)
     return rows
 
 
 def print_gate(out: Console, records: list[Record]) -> None:
     """Print the result of the numerical check of each case."""
-    rows = [Row(record.case, (record,), None) for record in sorted(records, key=lambda record: record.case)]
-    shown = GATE.of([row for row in rows if row.records[0].status == "ok"])
+    ran = sorted((record for record in records if record.status != "skipped"), key=lambda record: record.case)
+    rows = [Row(record.case, (record,), None, scored=record) for record in ran]
+    shown = GATE.of(rows)
     titles = ("case", "status", *shown.titles)
     grid = text.grid(*titles, wrapped=titles)
     for row in rows:
         status = row.records[0].status
-        if status == "ok":
-            grid.add_row(row.case.name, "[green]ok[/]", *shown.cells(row))
-        elif status != "skipped":
-            grid.add_row(row.case.name, f"[red]{status}[/]")
-    out.print(grid)
-    out.print(notes(shown, rows), style="dim", markup=False)
+        colour = "green" if status == "ok" else "red"
+        grid.add_row(row.case.name, f"[{colour}]{status}[/]", *shown.cells(row))
+    if rows:
+        out.print(grid)
+        out.print(notes(shown, rows), style="dim", markup=False)
+    if choices := describe_choices(ran):
+        out.print(choices, markup=False)
     if unseen := describe_unseen(record for record in records if record.status == "ok"):
         out.print(f"{unseen[0].upper()}{unseen[1:]}.", markup=False)
     _print_without_speed(out, records)

@@ -51,11 +51,12 @@ P99_BOUND = Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.up
 IMAGES_PER_S = Column("images/s", "images_per_s", lambda row: row.images_per_s, digits, mark=cells.disturbed)
 DISTURBED = {"!": "every window was disturbed, and no ratio rests on it"}
 OTHER_LAUNCH = {"^": "over the other launch", "?": "wider than 100 %"}
-CHECKED = """rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused);
+AGREEMENT = "agree: percent of further pictures with float32's top class, ± the longer half of its 95 % interval"
+CHECKED = f"""rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused);
 top-1: share of pictures whose top class is that of a float64 reference; torch top-1: that share of plain torch; codes:
 of 8 bits, how far an integer is from the exact value of its step, in steps of the integers (0.5 where all are the
 nearest); rms %: of 8 bits, the RMS difference of the logits to that reference, in percent of its own: a result, and no
-reason to refuse"""
+reason to refuse; {AGREEMENT}"""
 MEMORY = Column("MiB", "memory_bytes", lambda row: row.memory, mib)
 RMS_ERROR = Column("rms error", "rms_multiple", lambda row: row.worst("rms_multiple"), "{:.2f}".format)
 MAX_ERROR = Column("max error", "max_multiple", lambda row: row.worst("max_multiple"), "{:.2f}".format)
@@ -199,7 +200,7 @@ VIEWS = {
     ),
     "precisions": View(
         (
-            *(CASE[0], replace(CASE[1], mark=cells.eight_bit_marks), CASE[2]),
+            *(CASE[0], replace(CASE[1], mark=lambda row: cells.eight_bit_marks(row.quantized)), CASE[2]),
             IMAGES_PER_S,
             Column("vs fp32", "vs_fp32", lambda row: row.against_float32, cells.times_float32),
             MEMORY,
@@ -209,16 +210,12 @@ VIEWS = {
             RIGHT,
             LOSS,
         ),
-        """vs fp32: images/s over those of the same variant in fp32, with half the 95 % interval; MiB: {memory}; disk:
-        MB of the file of weights, else of the weights in memory; rms: RMS difference of the answers to float32's, in
-        percent; agree: percent of further pictures with float32's top class, ± the longer half of its 95 % interval;
-        right: percent of labelled pictures that are right; loss: percentage points that float32 has more on the same
-        pictures, paired, ± the longer half of its interval""",
+        f"""vs fp32: images/s over those of the same variant in fp32, with half the 95 % interval; MiB: {{memory}};
+        disk: MB of the file of weights, else of the weights in memory; rms: RMS difference of the answers to
+        float32's, in percent; {AGREEMENT}; right: percent of labelled pictures that are right; loss: percentage
+        points that float32 has more on the same pictures, paired, ± the longer half of its interval""",
         {
-            "prec": {
-                "-": "so many layers are kept out of the 8 bits",
-                "u": "checked unit by unit, not by the integers of the timed network",
-            },
+            "prec": cells.EIGHT_BIT_MARKS,
             "images/s": DISTURBED,
             "vs fp32": {"*": "over eager's fp32", **OTHER_LAUNCH},
         },
@@ -228,7 +225,7 @@ VIEWS = {
 }
 
 # of `bench verify`, beside a case and its status
-GATE = View((RMS_ERROR, MAX_ERROR, TOP1, CODES, RMS_OFF), CHECKED, sparse=True)
+GATE = View((RMS_ERROR, MAX_ERROR, TOP1, CODES, RMS_OFF, AGREE), CHECKED, sparse=True)
 
 TITLES = {column.title for view in (*VIEWS.values(), GATE) for column in view.columns}
 

@@ -13,6 +13,7 @@ from bench.cli.tables import Column, console_for, out, print_csv, print_json, pr
 from bench.machine.facts import Environment
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
+from bench.plans.settings import EIGHT_BIT_WORDS, Settings
 from bench.records.same import SweepConditions
 from bench.runs.ab import SIDES, interim_looks
 from bench.runs.estimate import Estimate, earlier_records, estimate, in_words
@@ -72,12 +73,17 @@ def _print_marks(rows: list[dict[str, Any]]) -> None:
 
 def print_dry_run(sweep: Sweep, as_json: bool, as_csv: bool, as_markdown: bool) -> None:
     """Print what a sweep would run, what it would skip, and an estimate of its time; write nothing."""
-    plan, time = sweep.plan, estimate_sweep(sweep)
+    plan, time, usual = sweep.plan, estimate_sweep(sweep), vars(Settings())
+    chosen = {name: value for name, value in vars(plan.build).items() if value}
+    measured = {name: value for name, value in vars(plan.settings).items() if name in ("threads", *EIGHT_BIT_WORDS)}
+    chosen |= {name: value for name, value in measured.items() if value != usual[name]}
     if as_json:
         cases = cases_json(plan, sweep.env)
-        print_json({"cases": cases, "executions": time.executions, "seconds": round(time.seconds)})
+        print_json({"cases": cases, "choices": chosen, "executions": time.executions, "seconds": round(time.seconds)})
         return
-    print_cases(plan, sweep.env, as_csv, as_markdown, [f"{time}. Nothing was run."])
+    words = ", ".join(f"{name.replace('_', '-')} {value}" for name, value in chosen.items())
+    choices = [f"With {words}."] if chosen else []
+    print_cases(plan, sweep.env, as_csv, as_markdown, [*choices, f"{time}. Nothing was run."])
 
 
 def print_dry_duel(plan: Plan, env: Environment, rounds: int, as_json: bool, as_csv: bool, as_markdown: bool) -> None:

@@ -71,7 +71,7 @@ def sensitivity(
     """
     if methods and max_loss is not None:
         raise BadParameter("--methods compares calibrations, and --max-loss searches for layers: choose one")
-    plan = choose(selection)
+    plan = choose(selection, simulated=True)
     case = _network(plan)
     check_input(input)
     if data:

@@ -42,7 +42,8 @@ def verify(
         return
     records = run_sweep(sweep)
     if as_json:
-        print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])
+        names = ("status", "reason", "gate", "score")
+        print_json([{"case": one.case.name} | {name: getattr(one, name) for name in names} for one in records])
     elif as_csv:
         print_csv(gate_rows(records))
     else:

@@ -192,8 +192,10 @@ def test_layers_to_keep_wide_are_judged_before_anything_runs(wide: str, message:
     axes = {"model": ["resnet18"], "variant": ["library-fused"], "precision": ["fp32", "int8"]}
     with pytest.raises(ArgumentError, match=re.escape(message)):
         choose(Selection(None, axes, settings={"keep_wide": wide}))
-    in_float = axes | {"precision": ["fp32"]}
-    assert choose(Selection(None, in_float, settings={"keep_wide": wide})).settings.keep_wide == wide
+    in_float = Selection(None, axes | {"precision": ["fp32"]}, settings={"keep_wide": wide, "min_agreement": 0.9})
+    with pytest.raises(ArgumentError, match="--keep-wide and --min-agreement: of 8 bits, which no case is in"):
+        choose(in_float)
+    assert choose(in_float, simulated=True).settings.keep_wide == wide
     assert choose(Selection(None, axes, settings={"keep_wide": "conv1, fc"})).settings.keep_wide == "conv1, fc"
 
 

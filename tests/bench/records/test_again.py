@@ -174,6 +174,9 @@ def test_a_case_in_8_bits_is_named_with_its_calibration_and_digits_need_no_folde
     rest = ["--calibrate", "minmax", "--keep-wide", "fc"]
     assert words_of(command_again(["run"], record, [case])) == [case.name, "--warmup", "3", *rest]
     assert command_for_case("layers", record) == command_line("layers", case.name, *rest)
+    in_float = replace(case, precision="fp32")  # which has no such choices, but where it joins a folder's records
+    assert words_of(command_again(["run"], record, [in_float])) == [in_float.name, "--warmup", "3"]
+    assert words_of(command_again(["run"], record, [in_float], "--resume"))[-5:] == [*rest, "--resume"]
     record.score = {"labelled": True}
     assert words_of(command_again(["run"], record, [case]))
     record.case = replace(case, model="resnet18")

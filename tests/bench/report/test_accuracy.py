@@ -20,7 +20,8 @@ def scored(
     right = plain - lost + gained
     score = {"pictures": pictures, "agree": pictures - lost - gained, "rms": 0.1, "labelled": True, "top1": right}
     score |= {"top5": 1990, "plain_top1": plain, "plain_top5": 1995, "lost": lost, "gained": gained, "data": "abcd"}
-    return record(NAME.format(variant, precision), score=score | more)
+    fields = {name: more.pop(name) for name in ("quantized", "settings") if name in more}
+    return record(NAME.format(variant, precision), score=score | more, **fields)
 
 
 def test_few_classes_have_no_five_likeliest_and_one_is_always_right(record: Make) -> None:
@@ -84,8 +85,17 @@ def test_documents_have_a_table_a_model_and_one_legend(record: Make) -> None:
     text = render_accuracy([scored(record, 64, 12), unlabelled])
     assert "float32 has 90.0 % (88.6 to 91.3) right" in text
     assert "no labels" in text
-    assert "| eager | int8 | - | - | - | - | - | - | 94 | - |" in text
+    assert "| eager | int8 | 94 | 85..98 | 10 |" in text  # and no column without a value
     assert text.count("McNemar") == 1
+    assert "McNemar" not in render_accuracy([unlabelled])
+
+
+def test_layers_kept_wide_are_counted_in_the_table_and_named_below(record: Make) -> None:
+    mixed = scored(record, 10, 5, quantized={"wide": ["conv1", "fc"], "checked": "taps"}, settings={"keep_wide": "2"})
+    text = render_accuracy([mixed, scored(record, 0, 0, precision="fp32")])
+    assert "| eager | int8-2 | 89.8 |" in text
+    assert "With keep-wide 2 (conv1, fc): eager/int8. right, top-5:" in text
+    assert "- (prec): so many layers" in text
 
 
 def test_synthetic_weights_are_right_by_chance_and_it_says_so(record: Make) -> None:

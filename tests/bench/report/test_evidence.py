@@ -5,12 +5,32 @@ from __future__ import annotations
 from bench.records.record import Record
 from bench.report.answer import contests_of, describe_fastest
 from bench.report.evidence import describe_reliability, describe_unseen
+from bench.report.exported import report_as_json
+from bench.report.markdown import render_markdown
 from bench.report.rows import rows_from_records
 from tests.bench.report.shown import Make, windows
 
 
 def told(records: list[Record]) -> str:
     return describe_reliability(records, rows_from_records(records))
+
+
+def test_choices_that_are_not_usual_are_named_once_each(record: Make) -> None:
+    names = ("onnxruntime/int8", "openvino/int8", "openvino/fp32")
+    settings = {"threads": 2, "calibrate": "minmax", "calibration_pictures": 1, "keep_wide": "1"}
+    records = [
+        record(
+            f"resnet18/{name}/b1/i32/stream", settings=settings, quantized={"wide": ["fc"]} if "int8" in name else {}
+        )
+        for name in names
+    ]
+    whose = "onnxruntime/int8, openvino/int8"
+    text = f"With threads 2: all. With calibrate minmax, calibration-pictures 1, keep-wide 1 (fc): {whose}."
+    assert told(records).endswith(text)
+    assert render_markdown(records).count(text) == 1
+    assert {row["choices"] for row in report_as_json(records)["rows"]} == {
+        "threads 2, calibrate minmax, calibration-pictures 1, keep-wide 1", "threads 2",
+    }  # fmt: skip
 
 
 def test_a_refused_answer_is_counted(records: list[Record]) -> None:

@@ -158,6 +158,8 @@ def test_runs_of_one_case_in_8_bits_with_other_choices_are_rows_of_their_own(rec
         assert row.against
         assert row.against.ratio.value == pytest.approx(2 * gain)
     assert {row.choices for row in rows_from_records(first)} == {""}
+    shown = [VIEWS["accuracy"].cells(row)[0] for row in rows]  # without what is as usual
+    assert shown == ["onnxruntime, minmax", "onnxruntime, keep-wide conv1", "onnxruntime", "eager"]
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,7 @@ def test_the_gate_s_table_has_how_far_8_bits_are_where_there_are_any(
         record("resnet18/eager/fp32/b1/i32/stream", gate={"before": CHECK}),
         record("resnet18/library-fused/int8/b1/i32/stream", gate={"before": eight}),
         record("resnet18/compile/fp32/b1/i32/stream", status="wrong", reason="not a number"),
+        record("resnet18/compile/int8/b1/i32/stream", status="wrong", reason="too few", score=score(60)),
     ]
 
     def lines(some: list[Record]) -> list[str]:
@@ -164,13 +165,16 @@ def test_the_gate_s_table_has_how_far_8_bits_are_where_there_are_any(
         assert all(len(line) <= 80 for line in printed.splitlines())
         return printed.splitlines()
 
-    title, wrong, plain, integers, *_ = lines(records)
+    title, wrong, plain, integers = lines(records[:3])[:4]
     assert title.split() == ["case", "status", "rms", "error", "max", "error", "top-1", "codes", "rms", "%"]
-    assert wrong.split()[1:] == ["wrong"]
+    assert wrong.split()[1:] == ["wrong", *"-----"]
+    title, of_few, legend, *_ = lines(records[3:])  # what a limit judged is shown, and nothing empty
+    assert [*title.split(), *of_few.split()[1:]] == ["case", "status", "agree", "wrong", "12±3"]
+    assert legend.startswith("agree: percent of")
     assert plain.split()[1:] == ["ok", "1.10", "1.20", "1.00", "-", "-"]
     assert integers.split()[1:] == ["ok", "-", "-", "1.00", "0.500", "4.2"]
     assert "codes" not in lines(records[:1])[0]
     assert (
-        gate_rows(records)[2] | {"rms_multiple": None, "code_distance": 0.5003, "rms_relative": 0.0421}
-        == gate_rows(records)[2]
+        gate_rows(records[:3])[2] | {"rms_multiple": None, "code_distance": 0.5003, "rms_relative": 0.0421}
+        == gate_rows(records[:3])[2]
     )

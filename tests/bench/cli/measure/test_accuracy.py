@@ -71,6 +71,8 @@ def test_networks_of_digits_are_for_small_pictures_and_need_their_package(monkey
         "resnet18-digits/eager/fp32/b1/i64/stream"
         in accuracy("resnet18-digits", "--image", "64", "--variant", "eager", "--precision", "fp32", "--dry-run")[1]
     )
+    chosen = accuracy("resnet18-digits/library-fused/int8", "--keep-wide", "fc", "--threads", 2, "--dry-run")[1]
+    assert "With threads 2, keep-wide fc." in chosen
     assert "resnet18-digits/eager/fp32/b8/i32" in accuracy("precisions", "--model", "resnet18-digits", "--dry-run")[1]
     monkeypatch.setattr(digits, "digits_file", lambda: None)
     code, _, said = accuracy(*words)
