@@ -71,3 +71,11 @@ def test_every_step_in_8_bits_is_exact(name, build, batch) -> None:
     runner = prepare("openvino", build(name), batch, "int8", "stream", Calibration(batch, "minmax", ("conv1",)))
     assert runner.details["quantized"]["wide"] == ["conv1"]
     check_runner(runner, build(name), batch)
+
+
+def test_an_operation_is_known_by_its_layer_and_one_that_converts_either_way_is_no_arithmetic() -> None:
+    reads = ("node_relu_4", "layer2.0.downsample.0.weight")
+    convolution = session.Operation("node_conv2d_7/WithoutBiases", "Convolution", "f32", ("node_conv2d_7",), reads)
+    assert (convolution.layer, convolution.converts) == ("layer2.0.downsample.0", False)
+    for name in ("relu_4_DequantizeLinear", "relu_4_QuantizeLinear"):
+        assert session.Operation(name, "Subgraph", "f32", (name,), ("relu_4",)).converts
