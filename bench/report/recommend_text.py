@@ -68,10 +68,9 @@ def _print_beside(out: Console, group: Group, runs: bool = True) -> None:
     for reason, count in choice.excluded.most_common():
         out.print(f"Left out: {count} {plural(count, 'case')}, {reason}.", style="dim", markup=False)
     for why, command in useful_runs(choice, group.folders) if runs else ():
-        if command.startswith(NO_COMMAND):
-            out.print(f"{why}: no command says all of it, but {command}", markup=False)
-        else:
-            out.print(f"{why}:", markup=False)
+        words = command.startswith(NO_COMMAND)
+        out.print(f"{why}: no command says all of it, but {command}" if words else f"{why}:", markup=False)
+        if not words:
             out.print(f"  {command}", markup=False, soft_wrap=True)
 
 
@@ -124,8 +123,7 @@ def _runner_up(choice: Choice) -> str:
     if advantage is None:
         return text + "Nothing is shared by both, so their difference may be the machine's drift."
     if advantage.low is None or advantage.high is None:
-        gain = abs(objective.improvement(best.value or 0, second.value or 1) - 1)
-        return text + f"The difference of {gain:.0%} rests on one process each: it may be noise."
+        return text + f"The difference of {abs(advantage.value - 1):.0%} rests on one process each: it may be noise."
     interval = f"{advantage.low:.3f} to {advantage.high:.3f} over {advantage.samples} {advantage.basis}"
     verdict = "clear" if choice.clear else "a tie, within the noise"
     if advantage.low > 1 and not advantage.is_lead:
@@ -209,10 +207,10 @@ def _case_as_json(case: Assessment) -> dict[str, Any]:
 
 def _evidence(row: Row) -> str:
     """Return what the records show of a case beside the objective, and from how many samples."""
-    p99 = row.p99
-    tail = f"p99 {digits(p99.value / 1e6)} ms, with 99 % confidence at most {digits(p99.upper / 1e6)}" if p99 else ""
-    clauses = [f"{row.rounds} {plural(row.rounds, 'process', 'processes')}"]
-    clauses.append(f"{tail or 'p99 not known'} ({len(row.latency_samples):,} samples)")
+    clauses, tail = [f"{row.rounds} {plural(row.rounds, 'process', 'processes')}"], "p99 not known"
+    if p99 := row.p99:
+        tail = f"p99 {digits(p99.value / 1e6)} ms, with 99 % confidence at most {digits(p99.upper / 1e6)}"
+    clauses.append(f"{tail} ({len(row.latency_samples):,} samples)")
     if row.memory is not None:
         where = "of this process on the device" if row.device == "cuda" else "resident on the host at most"
         clauses.append(f"{row.memory / MIB:,.0f} MiB {where}")

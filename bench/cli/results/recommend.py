@@ -34,9 +34,7 @@ def recommend(
     ] = None,
     max_accuracy_loss: Annotated[
         float | None,
-        Option(
-            min=0, max=100, metavar="POINTS", help="Most percentage points of accuracy under fp32's (bench accuracy)."
-        ),
+        Option(min=0, max=100, metavar="POINTS", help="Most points of accuracy under fp32's (bench accuracy)."),
     ] = None,
     objective: Annotated[
         str | None, Option(metavar="|".join(OBJECTIVES), help="What is to be best.  \\[default: throughput]")
