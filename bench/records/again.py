@@ -44,8 +44,9 @@ def command_again(words: Sequence[object], record: Record, cases: Sequence[Case]
     plan, missing = _plan_of(record)
     anew = not {"--resume", "--retry"} & {*more}
     if anew and not any(case.precision in EIGHT_BITS for case in cases):  # choices of 8 bits are none of theirs
-        settings_left = {name: value for name, value in record.settings.items() if name not in EIGHT_BIT_WORDS}
-        record = replace(record, settings=settings_left)
+        record = replace(
+            record, settings={key: record.settings[key] for key in {*record.settings} - {*EIGHT_BIT_WORDS}}
+        )
     settings, other = _settings(record, plan.settings if plan else Settings())
     if plan is None and record.settings and not other and anew:
         plan, missing = Plan(ADHOC, "", ()), []  # options say all that its file does

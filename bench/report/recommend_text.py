@@ -76,8 +76,7 @@ def _print_beside(out: Console, group: Group, runs: bool = True) -> None:
 
 def _left_in_eight_bits(choice: Choice) -> str:
     """Return the sentence of cases that are left out as they are in 8 bits: the best of them, and what lets them in."""
-    count, first = len(choice.eight_bits), choice.eight_bits[0]
-    unit = OBJECTIVES[choice.budget.objective].unit
+    count, first, unit = len(choice.eight_bits), choice.eight_bits[0], OBJECTIVES[choice.budget.objective].unit
     value = f"{describe_case(first.row)}, {digits(first.value or 0)} {unit}, {quality.describe_score(first.row.score)}"
     return (
         f"Left out: {count} {plural(count, 'case')} in 8 bits, as no limit says what they may cost: {value}. "
@@ -86,10 +85,8 @@ def _left_in_eight_bits(choice: Choice) -> str:
 
 
 def _print_front(out: Console, group: Group) -> None:
-    choice = group.choice
-    cases = [*choice.fitting, *choice.undecided]
-    front = pareto_front(cases)
-    doubt, eight_bits = "", any(case.row.is_eight_bits for case in cases)
+    choice, cases = group.choice, [*group.choice.fitting, *group.choice.undecided]
+    front, doubt, eight_bits = pareto_front(cases), "", any(case.row.is_eight_bits for case in cases)
     if choice.disturbed:
         doubt = f" Which these are is not known, as {choice.disturbance}."
     elif len(cases) > 1 and not any(case.row.images_per_s_interval for case in cases):
@@ -107,9 +104,10 @@ def _print_front(out: Console, group: Group) -> None:
 def _why_no_choice(choice: Choice) -> str:
     if choice.answer == "no":
         return "No: nothing here is within the limits."
-    if choice.undecided:
-        return "These records cannot tell: no case is shown to be within the limits, and some may be."
-    return "These records cannot tell: nothing here was measured."
+    why = (
+        "no case is shown to be within the limits, and some may be" if choice.undecided else "nothing here was measured"
+    )
+    return f"These records cannot tell: {why}."
 
 
 def _runner_up(choice: Choice) -> str:

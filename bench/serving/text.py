@@ -57,10 +57,8 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
 def _print_doubt(out: Console, group: Group) -> None:
     """Print which way the answer may be off, and the run that would tell."""
     clauses, run = [], "This run takes them"
-    if group.padded_to:
-        clauses.append(
-            f"No batch under {group.padded_to} was measured: fewer requests take the time of {group.padded_to}"
-        )
+    if size := group.padded_to:
+        clauses.append(f"No batch under {size} was measured: fewer requests take the time of {size}")
         run = "This run measures smaller batches, too"
     if group.few:
         counts = ", ".join(f"{count} at batch {size}" for size, count in group.few.items())
