@@ -245,9 +245,9 @@ def times(ratio: SpeedRatio) -> str:
 def _ahead_of_next(contest: Contest) -> str:
     """Return how far the fastest is ahead of the first that is slower for sure, in percent of that one's images/s."""
     slower = [row for row in contest.rows if row not in contest.candidates]
-    if not slower:
-        return ""
     leads = [(lead, row) for row in slower if (lead := contest.leads[row.case])]
+    if not leads:
+        return ""
     lead, row = min(leads, key=lambda pair: pair[0].value)  # which may have another order than the medians
     low, high = lead.low or 0.0, lead.high or 0.0  # what is slower for sure has both
     places = 1 if lead.value < 1.1 else 0

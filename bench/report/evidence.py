@@ -27,9 +27,9 @@ def describe_reliability(records: list[Record], rows: list[Row]) -> str:
     elif rounds == 1:
         noise = ", so differences of a few percent may be noise (use --rounds)" if len(rows) > 1 else ""
         clauses.append(f"one process per case{noise}")
-    clauses += [_describe_turns(rows), _describe_noisy(measured), _describe_throttled(measured)]
-    clauses.append(_describe_disturbed(measured))
-    clauses.append(_describe_other_work(measured))
+    clauses.append(_describe_turns(rows))
+    described = (_describe_noisy, _describe_throttled, _describe_disturbed, _describe_other_work)
+    clauses += [describe(measured) for describe in described]
     sentence = "; ".join(filter(None, clauses))
     sentence = sentence and f"{sentence[0].upper()}{sentence[1:]}."
     return " ".join(filter(None, (sentence, describe_choices([row.records[-1] for row in rows]))))
@@ -97,8 +97,7 @@ def _describe_gate(records: list[Record], measured: int) -> str:
         clauses.append(f"all answers{given} passed the accuracy gate")
     others = {status: count for status, count in ended.items() if status not in ("ok", "skipped", "wrong")}
     if others:
-        total = sum(others.values())
-        statuses = ", ".join(f"{count} {status}" for status, count in others.items())
+        total, statuses = sum(others.values()), ", ".join(f"{count} {status}" for status, count in others.items())
         clauses.append(f"{total} {plural(total, 'run')} got no speed ({statuses}), as is said below")
     return "; ".join(clauses)
 
@@ -112,10 +111,8 @@ def describe_unmeasured(records: list[Record]) -> str:
 
 def describe_unseen(records: Iterable[Record]) -> str:
     """Return a clause on the layers whose errors the gate would not see, or an empty string."""
-    unseen: dict[tuple[str, str], list[str]] = {}
-    for record in records:
-        if layers := record.gate.get("before", {}).get("blind"):
-            unseen[record.case.model, record.case.precision] = layers
+    blind = [(record.case, layers) for record in records if (layers := record.gate.get("before", {}).get("blind"))]
+    unseen = {(case.model, case.precision): layers for case, layers in blind}
     if not unseen:
         return ""
     (model, precision), layers = max(unseen.items(), key=lambda item: len(item[1]))

@@ -95,10 +95,7 @@ def contests_as_json(contests: Sequence[Contest]) -> list[dict[str, Any]]:
     """Return the contests for --json: the verdict, the cases that may be fastest, and why that is open."""
     return [
         {
-            "model": contest.leader.case.model,
-            "image": contest.leader.case.image,
-            "batch": contest.leader.case.batch,
-            "launch": contest.leader.case.launch,
+            **{axis: getattr(contest.leader.case, axis) for axis in ("model", "image", "batch", "launch")},
             "eight_bits": contest.bits or None,
             "choices": contest.leader.choices or None,
             "verdict": contest.verdict,

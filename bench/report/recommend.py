@@ -41,14 +41,9 @@ class Objective:
         return value / other if self.more_is_better else other / value
 
 
-def _p50_ms(record: Record) -> float | None:
-    ns = p50_ns(record, "latency_ns")
-    return ns and ns / 1e6
-
-
 OBJECTIVES = {
     "throughput": Objective("images/s", images_per_second, True),
-    "latency": Objective("ms at the median", _p50_ms, False),
+    "latency": Objective("ms at the median", lambda record: (p50_ns(record, "latency_ns") or 0.0) / 1e6 or None, False),
     "energy": Objective("J/image", joules_per_image, False),
 }
 

@@ -94,12 +94,9 @@ def choose_by_group(
 def _by_network(records: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:
     """Yield the words of each network and its records; one whose network was not built has that of its folder."""
     networks: dict[int, str] = {}  # by folder, whose records are all of one
-    ways = by_way(records)
-    for built in (True, False):
-        for (_, traits), ones in ways.items():
-            words = in_words(tuple(trait for trait in traits if trait[0] in NETWORK))
-            for record in ones:
-                if bool(record.weights) == built:
-                    networks.setdefault(record.round // FOLDER_ROUNDS, f", {words}" * bool(words))
+    described = [(record, in_words(tuple(trait for trait in way[1] if trait[0] in NETWORK)))
+                 for way, ones in by_way(records).items() for record in ones]  # fmt: skip
+    for record, words in sorted(described, key=lambda pair: not pair[0].weights):
+        networks.setdefault(record.round // FOLDER_ROUNDS, f", {words}" * bool(words))
     for network in dict.fromkeys(networks.values()):
         yield network, [record for record in records if networks[record.round // FOLDER_ROUNDS] == network]

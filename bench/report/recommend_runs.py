@@ -124,21 +124,16 @@ def _and_more(rows: Sequence[Row]) -> str:
     return describe_case(rows[0]) + (f" and {len(rows) - 1} more" if len(rows) > 1 else "")
 
 
-def _once_quiet(choice: Choice, env: Environment) -> Iterator[tuple[str, str]]:
-    """Yield the run of what was measured on a disturbed machine: a new one, as more rounds would stay beside it."""
-    rows = _of_one_run([case.row for case in (*choice.fitting, *choice.promising)])[:SHOWN]
-    rounds, record = rounds_to_separate(choice) or LEAST_ROUNDS, _conditions_of(rows)
-    duration = _in_words(sum(row.records[-1].wall_s for row in rows) * rounds)
-    why = f"Once this machine is quiet: {elsewhere(record, env)}{rounds} rounds may tell which is best ({duration})"
-    yield why, command_again(["run"], record, [row.case for row in rows], "--rounds", rounds)
-
-
 def _more_rounds(choice: Choice, folders: Sequence[Path], env: Environment) -> Iterator[tuple[str, str]]:
-    if choice.disturbed and choice.best:
-        yield from _once_quiet(choice, env)
-        return
+    """Yield the rounds that tell what is best: on a disturbed machine of a new run, as more would stay beside it."""
     rounds = rounds_to_separate(choice)
-    if choice.best and choice.runner_up and rounds:
+    if choice.disturbed and choice.best:
+        rows = _of_one_run([case.row for case in (*choice.fitting, *choice.promising)])[:SHOWN]
+        rounds, record = rounds or LEAST_ROUNDS, _conditions_of(rows)
+        duration = _in_words(sum(row.records[-1].wall_s for row in rows) * rounds)
+        why = f"Once this machine is quiet: {elsewhere(record, env)}{rounds} rounds may tell which is best ({duration})"
+        yield why, command_again(["run"], record, [row.case for row in rows], "--rounds", rounds)
+    elif choice.best and choice.runner_up and rounds:
         rows = [choice.best.row, choice.runner_up.row]
         folder = _folder(rows[0], folders)
         if len(_of_one_run(rows)) > 1 and folder == _folder(rows[1], folders) and folder.is_dir():
@@ -167,11 +162,8 @@ def _records_in(row: Row, folder: Path, folders: Sequence[Path]) -> list[Record]
 
 def _duration(rows: Sequence[Row], folder: Path, rounds: int, folders: Sequence[Path]) -> str:
     """Return how long it takes to have so many rounds in a folder, by the duration of those it has."""
-    seconds = 0.0
-    for row in rows:
-        done = _records_in(row, folder, folders)
-        seconds += median(record.wall_s for record in done) * (rounds - len(done))
-    return _in_words(seconds)
+    done = [_records_in(row, folder, folders) for row in rows]
+    return _in_words(sum(median(record.wall_s for record in ones) * (rounds - len(ones)) for ones in done))
 
 
 def _in_words(seconds: float) -> str:

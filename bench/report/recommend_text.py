@@ -68,17 +68,15 @@ def _print_beside(out: Console, group: Group, runs: bool = True) -> None:
     for reason, count in choice.excluded.most_common():
         out.print(f"Left out: {count} {plural(count, 'case')}, {reason}.", style="dim", markup=False)
     for why, command in useful_runs(choice, group.folders) if runs else ():
-        if command.startswith(NO_COMMAND):
-            out.print(f"{why}: no command says all of it, but {command}", markup=False)
-        else:
-            out.print(f"{why}:", markup=False)
+        words = command.startswith(NO_COMMAND)
+        out.print(f"{why}: no command says all of it, but {command}" if words else f"{why}:", markup=False)
+        if not words:
             out.print(f"  {command}", markup=False, soft_wrap=True)
 
 
 def _left_in_eight_bits(choice: Choice) -> str:
     """Return the sentence of cases that are left out as they are in 8 bits: the best of them, and what lets them in."""
-    count, first = len(choice.eight_bits), choice.eight_bits[0]
-    unit = OBJECTIVES[choice.budget.objective].unit
+    count, first, unit = len(choice.eight_bits), choice.eight_bits[0], OBJECTIVES[choice.budget.objective].unit
     value = f"{describe_case(first.row)}, {digits(first.value or 0)} {unit}, {quality.describe_score(first.row.score)}"
     return (
         f"Left out: {count} {plural(count, 'case')} in 8 bits, as no limit says what they may cost: {value}. "
@@ -87,10 +85,8 @@ def _left_in_eight_bits(choice: Choice) -> str:
 
 
 def _print_front(out: Console, group: Group) -> None:
-    choice = group.choice
-    cases = [*choice.fitting, *choice.undecided]
-    front = pareto_front(cases)
-    doubt, eight_bits = "", any(case.row.is_eight_bits for case in cases)
+    choice, cases = group.choice, [*group.choice.fitting, *group.choice.undecided]
+    front, doubt, eight_bits = pareto_front(cases), "", any(case.row.is_eight_bits for case in cases)
     if choice.disturbed:
         doubt = f" Which these are is not known, as {choice.disturbance}."
     elif len(cases) > 1 and not any(case.row.images_per_s_interval for case in cases):
@@ -108,9 +104,10 @@ def _print_front(out: Console, group: Group) -> None:
 def _why_no_choice(choice: Choice) -> str:
     if choice.answer == "no":
         return "No: nothing here is within the limits."
-    if choice.undecided:
-        return "These records cannot tell: no case is shown to be within the limits, and some may be."
-    return "These records cannot tell: nothing here was measured."
+    why = (
+        "no case is shown to be within the limits, and some may be" if choice.undecided else "nothing here was measured"
+    )
+    return f"These records cannot tell: {why}."
 
 
 def _runner_up(choice: Choice) -> str:
@@ -124,8 +121,7 @@ def _runner_up(choice: Choice) -> str:
     if advantage is None:
         return text + "Nothing is shared by both, so their difference may be the machine's drift."
     if advantage.low is None or advantage.high is None:
-        gain = abs(objective.improvement(best.value or 0, second.value or 1) - 1)
-        return text + f"The difference of {gain:.0%} rests on one process each: it may be noise."
+        return text + f"The difference of {abs(advantage.value - 1):.0%} rests on one process each: it may be noise."
     interval = f"{advantage.low:.3f} to {advantage.high:.3f} over {advantage.samples} {advantage.basis}"
     verdict = "clear" if choice.clear else "a tie, within the noise"
     if advantage.low > 1 and not advantage.is_lead:
@@ -209,10 +205,10 @@ def _case_as_json(case: Assessment) -> dict[str, Any]:
 
 def _evidence(row: Row) -> str:
     """Return what the records show of a case beside the objective, and from how many samples."""
-    p99 = row.p99
-    tail = f"p99 {digits(p99.value / 1e6)} ms, with 99 % confidence at most {digits(p99.upper / 1e6)}" if p99 else ""
-    clauses = [f"{row.rounds} {plural(row.rounds, 'process', 'processes')}"]
-    clauses.append(f"{tail or 'p99 not known'} ({len(row.latency_samples):,} samples)")
+    clauses, tail = [f"{row.rounds} {plural(row.rounds, 'process', 'processes')}"], "p99 not known"
+    if p99 := row.p99:
+        tail = f"p99 {digits(p99.value / 1e6)} ms, with 99 % confidence at most {digits(p99.upper / 1e6)}"
+    clauses.append(f"{tail} ({len(row.latency_samples):,} samples)")
     if row.memory is not None:
         where = "of this process on the device" if row.device == "cuda" else "resident on the host at most"
         clauses.append(f"{row.memory / MIB:,.0f} MiB {where}")

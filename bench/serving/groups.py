@@ -137,10 +137,8 @@ class Group:
         for best, point in zip(self.capacities, self.at_rate, strict=True):
             row = {"group": self.heading, "case": best.service.case.name, "max_batch": best.batching.max_batch}
             row |= {"limit_ns": best.limit_ns, "saturation_per_s": best.saturation}
-            row |= {"rate_per_s": None, "rate_low_per_s": None, "rate_high_per_s": None}
-            if best.rate:
-                names = {"value": "rate_per_s", "low": "rate_low_per_s", "high": "rate_high_per_s"}
-                row |= {name: getattr(best.rate, field) for field, name in names.items()}
+            names = {"value": "rate_per_s", "low": "rate_low_per_s", "high": "rate_high_per_s"}
+            row |= {name: best.rate and getattr(best.rate, field) for field, name in names.items()}
             row |= {"p50_ns": point and point.p50_ns, "p99_ns": point and point.p99_ns, "fill": point and point.batch}
             row |= {"processes": processes(best), "doubt": self.doubt or None}
             rows.append(row)

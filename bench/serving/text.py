@@ -57,10 +57,8 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
 def _print_doubt(out: Console, group: Group) -> None:
     """Print which way the answer may be off, and the run that would tell."""
     clauses, run = [], "This run takes them"
-    if group.padded_to:
-        clauses.append(
-            f"No batch under {group.padded_to} was measured: fewer requests take the time of {group.padded_to}"
-        )
+    if size := group.padded_to:
+        clauses.append(f"No batch under {size} was measured: fewer requests take the time of {size}")
         run = "This run measures smaller batches, too"
     if group.few:
         counts = ", ".join(f"{count} at batch {size}" for size, count in group.few.items())
@@ -97,14 +95,13 @@ def _table(group: Group) -> Table:
     table = grid("variant", "prec", "batch", "saturation/s", "rate/s", "±%", "p50 ms", "p99 ms", "fill")
     for place, (capacity, point) in enumerate(zip(group.capacities, group.at_rate, strict=True)):
         case, rate = capacity.service.case, capacity.rate
-        cells = [variant_cell(case), case.precision]
-        cells += [str(capacity.batching.max_batch), digits(capacity.saturation)]
-        if not rate or not point:
-            cells += ["-"] * 5
+        cells = [variant_cell(case), case.precision, str(capacity.batching.max_batch), digits(capacity.saturation)]
+        if rate and point:
+            width = "-" if processes(capacity) == 1 else half_width_percent(rate.half_width or 0)
+            times = [digits(ns / 1e6) for ns in (point.p50_ns, point.p99_ns)]
+            cells += [digits(capacity.safe_rate), width, *times, f"{point.batch:.1f}"]
         else:
-            cells += [digits(capacity.safe_rate)]
-            cells += ["-" if processes(capacity) == 1 else half_width_percent(rate.half_width or 0)]
-            cells += [digits(point.p50_ns / 1e6), digits(point.p99_ns / 1e6), f"{point.batch:.1f}"]
+            cells += ["-"] * 5
         table.add_row(*cells, style=None if place else "green")
     return table
 
@@ -112,7 +109,6 @@ def _table(group: Group) -> Table:
 def _fleets(fleets: list[Fleet]) -> Table:
     table = grid("requests/s", "devices, random", "lower bound", text=0)
     for fleet in fleets:
-        table.add_row(
-            digits(fleet.load) if fleet.load % 1 else f"{fleet.load:,.0f}", f"{fleet.split:,}", f"{fleet.pooled:,}"
-        )
+        load = digits(fleet.load) if fleet.load % 1 else f"{fleet.load:,.0f}"
+        table.add_row(load, f"{fleet.split:,}", f"{fleet.pooled:,}")
     return table

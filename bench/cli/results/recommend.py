@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ from bench.cli.console import answer_code, hint, tell
 from bench.cli.options import Csv, Exclude, Filter, Json, Markdown
 from bench.cli.tables import console_for, print_csv, print_json
 from bench.errors import FAILED, UNDECIDED
-from bench.report.recommend import GIB, OBJECTIVES, Budget, Choice
+from bench.report.recommend import GIB, OBJECTIVES, Budget
 from bench.report.recommend_groups import choose_by_group
 from bench.report.recommend_runs import useful_runs
 from bench.report.recommend_text import group_as_json, group_as_rows, print_recommendation
@@ -34,9 +33,7 @@ def recommend(
     ] = None,
     max_accuracy_loss: Annotated[
         float | None,
-        Option(
-            min=0, max=100, metavar="POINTS", help="Most percentage points of accuracy under fp32's (bench accuracy)."
-        ),
+        Option(min=0, max=100, metavar="POINTS", help="Most points of accuracy under fp32's (bench accuracy)."),
     ] = None,
     objective: Annotated[
         str | None, Option(metavar="|".join(OBJECTIVES), help="What is to be best.  \\[default: throughput]")
@@ -66,16 +63,11 @@ def recommend(
         print_csv(row for group in chosen for row in group_as_rows(group))
     else:
         print_recommendation(console_for(as_markdown), chosen, listed)
-    code = answer_code(_exit_code([group.choice for group in chosen]))
+    answers = {group.choice.answer for group in chosen}
+    code = answer_code(0 if "case" in answers else UNDECIDED if "cannot tell" in answers else FAILED)
     runs = [command for group in chosen for _, command in useful_runs(group.choice, group.folders)]
     if code == UNDECIDED and p99_ms is not None and runs and not as_json:
         goes_on = runs[0].endswith(("--resume", "--retry"))
         command = again() if goes_on else again(folders=None)
         hint(f"Once it was run, ask about it{'' if goes_on else ', as the latest run'}: {command}")
     raise typer.Exit(code)
-
-
-def _exit_code(choices: Sequence[Choice]) -> int:
-    """Return 0 where any model has a choice, else UNDECIDED where the records of any leave it open, else FAILED."""
-    answers = {choice.answer for choice in choices}
-    return 0 if "case" in answers else UNDECIDED if "cannot tell" in answers else FAILED

@@ -28,28 +28,23 @@ def load_job(
     wait_ns: float,
     source: str,
     seed: int,
-    build: Build,
+    to: Build,
 ) -> tuple[LoadJob, Recorded | None]:
     """Return the load that the options describe, and what `folder` has of it; end the command where it cannot run."""
     from bench.runs.job import LoadJob
     from bench.serving.check import default_batches
+    from bench.serving.groups import measured_records
+    from bench.serving.real_text import recorded_times
 
     case, env = Case.parse(name), environment()
     if case.largest:
         raise CaseError(f"--real serves batches up to one size: write b8, say, for bmax in {case.name}")
     check_case(case, env)
     check_input(source)
-    recorded = _recorded(case, folder) if folder else None
+    records = measured_records(read_records([folder]), folder) if folder else []
+    recorded = recorded_times(case, records, folder) if folder else None
     sizes = tuple(sorted(recorded)) if recorded else default_batches(case.batch)
-    return LoadJob(case, sizes, rate, seconds, wait_ns, device(env), source, seed, build=resolve_build(build)), recorded
-
-
-def _recorded(case: Case, folder: Path) -> Recorded:
-    """Return the latencies of a case's service in the records of a folder, by batch."""
-    from bench.serving.groups import measured_records
-    from bench.serving.real_text import recorded_times
-
-    return recorded_times(case, measured_records(read_records([folder]), folder), folder)
+    return LoadJob(case, sizes, rate, seconds, wait_ns, device(env), source, seed, build=resolve_build(to)), recorded
 
 
 def serve(request: LoadJob, recorded: Recorded | None, as_json: bool, as_csv: bool, as_markdown: bool) -> None:

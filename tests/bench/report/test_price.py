@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.cli.results.recommend import _exit_code
 from bench.records import quality
 from bench.records.record import Record
 from bench.report.recommend import Assessment, Budget, assess, choose
@@ -87,7 +86,7 @@ def test_the_cases_that_none_beats_are_no_8_bits_alone(record: Make) -> None:
 def test_what_labels_would_tell_is_not_told_without_them(record: Make) -> None:
     unlabelled = [one for one in sweep(record, {"resnet50": 1.0}, labelled=False) if one.case.precision != "fp32"]
     choice = choose(unlabelled, Budget(accuracy_loss=0.005))
-    assert _exit_code([choice]) == 4
+    assert choice.answer == "cannot tell"
     ((why, command),) = useful_runs(choice, [Path("out")])
     assert why.startswith(
         "This run scores library-fused/int8, batch 8 and 4 more on DIR, a folder of labelled pictures;"
