@@ -146,11 +146,10 @@ def generated_code() -> Iterator[list[str]]:
 
 
 def float_kernels(code: Sequence[str]) -> list[str]:
-    """Return what kernels in float compute between the library's operations, by Inductor; not those that round."""
+    """Return what the kernels between the library's operations compute in float; not those that convert or move."""
     calls = re.findall(
         r"^ +(?:cpp_fused_(\w+)_\d+|torch\.ops\.mkldnn\.(\w+)\S*)\(|= torch\.ops\.mkldnn\.(\w+)", "\n".join(code), re.M
     )
-    names = ["".join(call) for call in calls]
-    left = [name for name in names if re.sub("as_strided_|view_", "", name) != "quantize_per_tensor"]
-    plain = (re.sub("_*(as_strided|view|(de)?quantize_per_tensor)", "", name).strip("_") for name in left)
-    return [short or name for short, name in zip(plain, left, strict=True)]
+    names = ["".join(call).replace("as_strided", "view") for call in calls]
+    words = [re.sub("(de)?quantize_per_tensor|view|_", " ", name).split() for name in names]
+    return [" ".join(name) for name in words if name]
