@@ -149,6 +149,11 @@ def _naming(cases: Sequence[Case], plan: Plan | None) -> list[str]:
             ]
         if plan.name == ADHOC and combinations == len(set(cases)):
             return words
+        if plan.name == ADHOC:  # all that the axes leave open is what the cases differ in
+            segments = [case.name.split("/") for case in cases]
+            open_ones = [place for place, values in enumerate(zip(*segments, strict=True)) if len({*values}) > 1]
+            first, last = open_ones[0], open_ones[-1] + 1
+            return words + [word for parts in segments for word in ("-f", "/".join(parts[first:last]))]
     return words if every == set(cases) else words + names
 
 
