@@ -65,9 +65,8 @@ def command_to_score(record: Record, cases: Sequence[Case], labels: bool, pictur
     options, missing = _conditions(record)
     more = ["--data", "DIR"] if labels and labels_in(record.case.model, "DIR") else []
     more += ["--pictures", str(pictures)] if pictures and not more else []
-    return _command(
-        ["accuracy"], _naming(cases, plan), [*untimed_options(record, plan, cases), *options, *more], missing
-    )
+    options = [*untimed_options(record, plan, cases), *options, *more]
+    return _command(["accuracy"], _naming(cases, plan), options, missing)
 
 
 def command_for_case(command: str, record: Record) -> str:

@@ -151,4 +151,4 @@ def render_accuracy(records: Sequence[Record]) -> str:
     for heading, group in groups.items():
         table = markdown_table(titles_of(group), map(accuracy_cells, group), WORDS)
         lines += [f"{markdown_cell(heading)}.", "", *table, ""]
-    return "\n".join([*lines, below(groups.values())]) + "\n"
+    return "\n".join([*lines, markdown_cell(below(groups.values()))]) + "\n"

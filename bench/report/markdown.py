@@ -59,7 +59,7 @@ def render_markdown(records: list[Record], view: str = "", settle: Settle | None
             line.insert(0, model_at(row.case))
     words = ["model", *(column.title for column in shown.columns if column.text)]
     lines += ["", *markdown_table(titles, cells, words)]
-    below = (describe_machine(records), describe_reliability(records, rows), notes(shown, rows))
+    below = (describe_machine(records), markdown_cell(describe_reliability(records, rows)), notes(shown, rows))
     lines += [line for text in filter(None, below) for line in ("", text)]
     missing = group_without_speed(records)
     if missing:

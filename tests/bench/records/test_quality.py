@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.records.quality import accuracy, agreement, loss, score_key, scored_records
+from bench.records.quality import accuracy, agreement, describe_score, loss, score_key, scored_records
 from bench.records.record import Record
 
 Make = Callable[..., Record]
@@ -57,3 +57,11 @@ def test_labels_come_before_more_pictures(record: Make) -> None:
     few = record(INT8, score=LABELLED)
     assert scored_records([few, many]) == scored_records([many, few]) == {score_key(few): few}
     assert scored_records([record(INT8, status="wrong", score=LABELLED)]) == {}
+
+
+def test_a_case_with_more_right_than_float32_loses_nothing_less() -> None:
+    for lost, gained, said in (
+        (9, 5, "2.0 percentage points (-1.9 to 6.2) less"),
+        (5, 9, "2.0 percentage points (-1.9 to 6.2) more"),
+    ):
+        assert f"{said} than float32" in describe_score(LABELLED | {"lost": lost, "gained": gained})  # type: ignore[arg-type]

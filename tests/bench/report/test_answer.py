@@ -292,3 +292,14 @@ def test_a_tie_in_eight_bits_has_the_price_of_each(record: Make) -> None:
     assert "in int8: onnxruntime/int8 and library-fused/int8 are equally fast" in told
     assert "onnxruntime/int8 agrees with float32 on 80 % (76 to 83) of 500 pictures." in told
     assert "library-fused/int8 agrees with float32 on 90 % (87 to 92) of 500 pictures." in told
+
+
+def test_each_way_that_is_named_behind_in_eight_bits_has_its_price(record: Make) -> None:
+    records = [
+        record(f"resnet50/{variant}/int8/b1/i224/stream", **rates(speed), score=score(agree, labelled=False))
+        for variant, speed, agree in (("openvino", 20, 400), ("onnxruntime", 10, 450), ("compile-max", 5, 420))
+    ]
+    records[1].watch["others"] = 0.81
+    told = answer(records)
+    assert "not known" in told
+    assert told.count("agrees with float32 on") == 3
