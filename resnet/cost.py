@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from math import prod
+from types import MappingProxyType
 from typing import Any, Literal
 
 from resnet.archs import Spec
@@ -26,13 +28,15 @@ class Operation:
     """One layer of the network as its paper draws it, batch norm folded, for a whole batch; or a kernel as counted.
 
     `flops` are two a multiply-add, of convolutions and the classifier alone, as `torch.utils.flop_counter` counts: the
-    rest is bound by its bytes. `reads` and `written` are bytes of activations, `weights` of weights and bias. The kind
-    `subsample` is a shortcut without parameters that changes the shape: every stride-th pixel, new channels zero.
+    rest is bound by its bytes. `needed` are those of them that multiply no padding. `reads` and `written` are bytes of
+    activations, `weights` of weights and bias. The kind `subsample` is a shortcut without parameters that changes the
+    shape: every stride-th pixel, new channels zero.
     """
 
     name: str  # of its module: "conv1", "layer1.0.conv2", "layer1.0.downsample.0", "maxpool", "fc"; "layer1.0.add"
     kind: Kind
     flops: int
+    needed: int
     reads: tuple[int, ...]  # of each source
     written: int
     weights: int
@@ -41,11 +45,8 @@ class Operation:
     sources: tuple[str, ...]  # the operations whose outputs it reads, or "input"
     passes: tuple[str, ...] = ()  # modules behind it (norm, ReLU), each of which may be a pass over its output
 
-    @property
-    def read(self) -> int:
-        return sum(self.reads)
 
-
+@lru_cache(maxsize=256)
 def operations(
     model: str | Spec,
     batch: int,
@@ -59,7 +60,8 @@ def operations(
     `image` is the side, or height and width, in pixels; classes and channels are by default the model's own. Raises
     ValueError for an unknown model or precision, and for an empty batch or image.
     """
-    _check_precision(precision)
+    if precision not in BYTES:
+        raise ValueError(f"unknown precision {precision!r}; allowed: {', '.join(BYTES)}")
     spec = Spec.parse(model) if isinstance(model, str) else model
     height, width = (image, image) if isinstance(image, int) else image
     if min(batch, height, width) < 1:
@@ -75,40 +77,45 @@ def operations(
     return tuple(walk.operations)
 
 
-def counted_operations(rows: Iterable[Row], batch: int, precision: str) -> tuple[Operation, ...]:
-    """Return the kernels that were counted of one image (`resnet.counted`) as operations of a whole batch.
-
-    Raises ValueError for an unknown precision.
-    """
-    _check_precision(precision)
-    rows = list(rows)
-    itemsize = BYTES[precision]
-    size = batch * itemsize
-    return tuple(
-        Operation(
-            *(name, "counted", batch * flops, tuple(size * elements for _, elements in reads), size * written),
-            *(itemsize * weights, (), precision, tuple(rows[place][0] if place >= 0 else INPUT for place, _ in reads)),
-        )
-        for name, flops, weights, reads, written in rows
-    )
-
-
 def network_operations(
-    model: str, batch: int, image: int, precision: str, network: Mapping[str, Any]
+    model: str,
+    batch: int,
+    image: int,
+    precision: str,
+    network: Mapping[str, Any],
+    wide: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Operation, ...]:
     """Return the operations of the network that a record describes in its field `network`.
 
-    It is empty for a model from outside that was not counted. Raises ValueError as `operations` does.
+    Those in `wide` compute in the precision there, with its weights; what they read and write is as in `precision`,
+    since kernels convert as they read and write. It is empty for a model from outside that was not counted. For
+    another it raises ValueError as `operations` does.
     """
-    if is_outside(model):
-        return counted_operations(network.get("groups", ()), batch, precision)
     counts = {key: network[key] for key in ("num_classes", "in_channels") if network.get(key)}
-    return operations(model, batch, image, precision, **counts)
+
+    def layers(precision: str) -> tuple[Operation, ...]:
+        if is_outside(model):
+            return _counted(network.get("groups", ()), batch, precision)
+        return operations(model, batch, image, precision, **counts)
+
+    weights = {(word, one.name): one.weights for word in {*wide.values()} for one in layers(word)}
+    return tuple(
+        replace(one, precision=word, weights=weights[word, one.name]) if (word := wide.get(one.name)) else one
+        for one in layers(precision)
+    )
 
 
-def _check_precision(precision: str) -> None:
-    if precision not in BYTES:
-        raise ValueError(f"unknown precision {precision!r}; allowed: {', '.join(BYTES)}")
+def _counted(rows: Sequence[Row], batch: int, precision: str) -> tuple[Operation, ...]:
+    """Return the kernels that were counted of one image (`resnet.counted`) as operations of a whole batch."""
+    itemsize = BYTES[precision]
+    size = batch * itemsize
+    found = []
+    for name, flops, weights, reads, written in rows:
+        sizes = tuple(size * elements for _, elements in reads)
+        sources = tuple(rows[place][0] if place >= 0 else INPUT for place, _ in reads)
+        work, moved, bias = batch * flops, size * written, itemsize * weights
+        found.append(Operation(name, "counted", work, work, sizes, moved, bias, (), precision, sources))
+    return tuple(found)
 
 
 @dataclass
@@ -127,8 +134,10 @@ class _Walk:
         weight = channels * inputs * kernel * kernel
         # a 1x1 of stride 2 reads a quarter of the pixels; anything larger reads all
         pixels = inputs * min(size[0], height * kernel) * min(size[1], width * kernel)
-        flops = 2 * weight * height * width
-        return self._add(name, "conv", (source,), pixels, (channels, height, width), passes, flops, weight)
+        placed = zip((height, width), size, strict=True)
+        valid = prod(taps(out, side, kernel, stride, kernel // 2) for out, side in placed)
+        counts = 2 * weight * height * width, 2 * channels * inputs * valid
+        return self._add(name, "conv", (source,), pixels, (channels, height, width), passes, counts, weight)
 
     def pool(self, passes: tuple[str, ...]) -> str:
         channels, *size = self.sizes["conv1"]
@@ -172,7 +181,7 @@ class _Walk:
         channels = self.sizes[x][0]
         self._add("avgpool", "mean", (x,), prod(self.sizes[x]), (channels, 1, 1))
         weight = channels * classes
-        self._add("fc", "linear", ("avgpool",), channels, (classes,), (), 2 * weight, weight)
+        self._add("fc", "linear", ("avgpool",), channels, (classes,), (), (2 * weight, 2 * weight), weight)
 
     def _add(
         self,
@@ -182,10 +191,10 @@ class _Walk:
         read: int,
         size: tuple[int, ...],
         passes: tuple[str, ...] = (),
-        flops: int = 0,
+        flops: tuple[int, int] = (0, 0),
         weight: int = 0,
     ) -> str:
-        """Add an operation; `read`, `size`, `flops` and `weight` are of one image, in elements.
+        """Add an operation; `read`, `size`, `flops` (and those needed) and `weight` are of one image, in elements.
 
         It reads its sources in equal parts.
         """
@@ -194,7 +203,7 @@ class _Walk:
         self.sizes[name] = size
         written = self.batch * prod(size) * itemsize
         reads = (self.batch * read * itemsize // len(sources),) * len(sources)
-        counts = (self.batch * flops, reads, written, weight * itemsize + bias)
+        counts = self.batch * flops[0], self.batch * flops[1], reads, written, weight * itemsize + bias
         shape = (self.batch, *size)
         self.operations.append(Operation(name, kind, *counts, shape, self.precision, sources, passes))
         return name
@@ -202,3 +211,9 @@ class _Walk:
 
 def _out(size: int, kernel: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - kernel) // stride + 1
+
+
+def taps(positions: int, extent: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
+    """Return the number of products along one axis of a convolution that read none of its padding."""
+    reads = (place * stride - padding + tap * dilation for place in range(positions) for tap in range(kernel))
+    return sum(0 <= read < extent for read in reads)

@@ -1,22 +1,20 @@
 """The least time that a machine's ceilings allow a network, kernel by kernel.
 
 A floor is a roofline (Williams et al. 2009): a kernel takes at least as long as its multiply-adds at the matmul rate,
-as its bytes at the memory bandwidth, and as an empty kernel. A network's floor is the sum over its kernels; a fusion
-model (`FUSIONS`) says which operations are one kernel. Not modelled: that layers with few channels do not reach the
-matmul rate, which is a large product's; whole tiles on a whole number of processors; a block's rim, computed twice
-where a block is one kernel; v2's padding before the pool.
+without those of padding, as its bytes at the memory bandwidth, and as an empty kernel. A network's floor is the sum
+over its kernels; a fusion model (`FUSIONS`) says which operations are one kernel. Not modelled: that layers with few
+channels do not reach the matmul rate, which is a large product's; whole tiles on a whole number of processors; a
+block's rim, computed twice where a block is one kernel; v2's padding before the pool.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Literal
 
-from resnet.archs import Spec
-from resnet.cost import Operation, counted_operations, operations
-from resnet.counted import Row
+from resnet.cost import Operation, network_operations
 from resnet.names import is_outside
 
 Bound = Literal["compute", "memory", "launch"]
@@ -61,15 +59,10 @@ class Group:
     """Operations that run as one kernel; `reads` and `writes` are its activations, each in bytes."""
 
     names: tuple[str, ...]
-    flops: int
+    products: tuple[tuple[str, int], ...]  # the precision and the needed FLOPs of each that multiplies
     weights: int
     reads: tuple[int, ...]
     writes: tuple[int, ...]
-    precision: str
-
-    @property
-    def bytes(self) -> int:
-        return self.weights + sum(self.reads) + sum(self.writes)
 
 
 @dataclass(frozen=True)
@@ -85,33 +78,6 @@ class Floor:
         return self.group.names
 
 
-def network_floors(
-    model: str | Spec,
-    batch: int,
-    image: int | tuple[int, int],
-    precision: str,
-    ceilings: Ceilings,
-    fusion: str = "conv",
-    num_classes: int = 0,
-    in_channels: int = 0,
-) -> tuple[Floor, ...]:
-    """Return the floors of the kernels of one of this project's networks; their seconds sum to the network's floor.
-
-    Where the bandwidth of the machine's cache is known, an activation that fits the cache is read and written at it,
-    and so are the weights if all of them fit: the kernel before may have left them there. Raises ValueError for an
-    unknown model or fusion model, and for a precision that is unknown or without a rate.
-    """
-    return _group_floors(_network_groups(model, batch, image, precision, fusion, num_classes, in_channels), ceilings)
-
-
-def counted_floors(rows: Sequence[Row], batch: int, precision: str, ceilings: Ceilings) -> tuple[Floor, ...]:
-    """Return the same of the kernels that were counted of any network, which are those of the fusion model COUNTED.
-
-    `rows` are of one image, as `resnet.counted` has them. Raises ValueError for a precision as `network_floors` does.
-    """
-    return _group_floors(fused_groups(counted_operations(rows, batch, precision), COUNTED), ceilings)
-
-
 def described_floors(
     model: str,
     batch: int,
@@ -120,16 +86,20 @@ def described_floors(
     network: Mapping[str, Any],
     ceilings: Ceilings,
     fusion: str = COUNTED,
+    wide: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Floor, ...]:
-    """Return the same of the network that a record describes in its field `network`.
+    """Return the floors of the kernels of a network, which a record describes in its field `network`.
 
-    There are none of a model from outside that was not counted, or under a fusion model that is not its (`fusions_of`).
+    Their seconds sum to the network's floor. `wide` has the precision of layers that have their own. There are none of
+    a model from outside that was not counted, or under a fusion model that is not its (`fusions_of`).
+    Where the bandwidth of the machine's cache is known, an activation that fits the cache is read and written at it,
+    and so are the weights if all of them fit: the kernel before may have left them there. Raises ValueError for an
+    unknown model, and for a precision that is unknown or without a rate.
     """
-    if is_outside(model):
-        rows = network.get("groups", []) if fusion == COUNTED else []
-        return counted_floors(rows, batch, precision, ceilings)
-    counts = {key: network[key] for key in ("num_classes", "in_channels") if network.get(key)}
-    return network_floors(model, batch, image, precision, ceilings, fusion, **counts)
+    if is_outside(model) and fusion != COUNTED:
+        return ()
+    layers = network_operations(model, batch, image, precision, network, wide)
+    return _group_floors(fused_groups(layers, fusion), ceilings)
 
 
 def fusions_of(model: str) -> tuple[str, ...]:
@@ -145,19 +115,6 @@ def part_floors(
     return _group_floors([_group(part, readers) for part in parts], ceilings)
 
 
-@lru_cache(maxsize=256)
-def _network_groups(
-    model: str | Spec,
-    batch: int,
-    image: int | tuple[int, int],
-    precision: str,
-    fusion: str,
-    num_classes: int,
-    in_channels: int,
-) -> tuple[Group, ...]:
-    return fused_groups(operations(model, batch, image, precision, num_classes, in_channels), fusion)
-
-
 def _group_floors(groups: Sequence[Group], ceilings: Ceilings) -> tuple[Floor, ...]:
     cache = ceilings.cache if ceilings.cache and ceilings.l2 else 0
     weights_fit = sum(group.weights for group in groups) <= cache
@@ -165,10 +122,13 @@ def _group_floors(groups: Sequence[Group], ceilings: Ceilings) -> tuple[Floor, .
 
 
 def _floor(group: Group, ceilings: Ceilings, cache: int, weights_fit: bool) -> Floor:
-    cached = sum(size for size in (*group.reads, *group.writes) if size <= cache)
+    activations = *group.reads, *group.writes
+    cached = sum(size for size in activations if size <= cache)
     cached += group.weights if weights_fit else 0
-    memory = (group.bytes - cached) / ceilings.bandwidth + (cached / ceilings.l2 if ceilings.l2 else 0.0)
-    compute = group.flops / ceilings.rate(group.precision)
+    memory = (group.weights + sum(activations) - cached) / ceilings.bandwidth + (
+        cached / ceilings.l2 if ceilings.l2 else 0.0
+    )
+    compute = sum(flops / ceilings.rate(precision) for precision, flops in group.products)
     seconds = max(compute, memory, ceilings.launch_s)
     bound: Bound = "compute" if seconds == compute else "memory" if seconds == memory else "launch"
     return Floor(group, seconds, bound)
@@ -227,11 +187,11 @@ def _group(part: Sequence[Operation], readers: dict[str, set[str]]) -> Group:
                 reads[source] = max(reads.get(source, 0), read)
     # the logits have no reader
     writes = [o.written for o in part if o.name not in readers or readers[o.name] - inside]
-    names, flops = tuple(one.name for one in part), sum(one.flops for one in part)
-    weights = sum(one.weights for one in part)
-    return Group(names, flops, weights, tuple(reads.values()), tuple(writes), part[0].precision)
+    names = tuple(one.name for one in part)
+    products = tuple((one.precision, one.needed) for one in part if one.needed)
+    return Group(names, products, sum(one.weights for one in part), tuple(reads.values()), tuple(writes))
 
 
 def _passes(operation: Operation) -> list[Group]:
     size = (operation.written,)
-    return [Group((name,), 0, 0, size, size, operation.precision) for name in operation.passes]
+    return [Group((name,), (), 0, size, size) for name in operation.passes]

@@ -159,7 +159,8 @@ def check_wide(wide: Sequence[str], cases: Sequence[Case]) -> None:
         ruled = set.intersection(*(set(find_variant(name).keeps_wide) for name in variants))
         layers = [one.name for one in operations(model, 1, 32, "int8") if one.kind in ("conv", "linear")]
         if count is None and (unknown := [name for name in wide if name not in layers]):
-            near = did_you_mean(unknown[0], layers)
+            inside = [name for name in layers if name.startswith(f"{unknown[0].rstrip('.*')}.")]
+            near = f" (its layers: {','.join(inside)})" if inside else did_you_mean(unknown[0], layers)
             raise ArgumentError(f"--keep-wide: {model} has no layer {unknown[0]!r}{near}; one is layer1.0.conv1, say")
         by_rule = f"; {', '.join(variants)} keeps {' and '.join(sorted(ruled))} wide by rule" if ruled else ""
         most = len(layers) - len(ruled) - 1

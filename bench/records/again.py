@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from bench.plans.settings import EIGHT_BIT_WORDS, P99_SAMPLES, Settings, changed
 from bench.records.record import Record, read_each
 from bench.records.same import FREE, GROUP, SweepConditions, differences
 from bench.records.store import FILE
+from resnet.calibration import EIGHT_BITS
 from resnet.data.digits import FORMS
 
 NO_COMMAND = "`"  # the beginning of a sentence that stands for a command
@@ -41,8 +42,12 @@ def command_again(words: Sequence[object], record: Record, cases: Sequence[Case]
     Where something that it needs is in no record, return a sentence in its place, which names that.
     """
     plan, missing = _plan_of(record)
+    anew = not {"--resume", "--retry"} & {*more}
+    if anew and not any(case.precision in EIGHT_BITS for case in cases):  # choices of 8 bits are none of theirs
+        settings_left = {name: value for name, value in record.settings.items() if name not in EIGHT_BIT_WORDS}
+        record = replace(record, settings=settings_left)
     settings, other = _settings(record, plan.settings if plan else Settings())
-    if plan is None and record.settings and not other and not {"--resume", "--retry"} & {*more}:
+    if plan is None and record.settings and not other and anew:
         plan, missing = Plan(ADHOC, "", ()), []  # options say all that its file does
     if other and plan:
         missing.append(f"the settings of its plan ({', '.join(other)})")
@@ -145,6 +150,11 @@ def _naming(cases: Sequence[Case], plan: Plan | None) -> list[str]:
             ]
         if plan.name == ADHOC and combinations == len(set(cases)):
             return words
+        if plan.name == ADHOC:  # all that the axes leave open is what the cases differ in
+            segments = [case.name.split("/") for case in cases]
+            open_ones = [place for place, values in enumerate(zip(*segments, strict=True)) if len({*values}) > 1]
+            first, last = open_ones[0], open_ones[-1] + 1
+            return words + [word for parts in segments for word in ("-f", "/".join(parts[first:last]))]
     return words if every == set(cases) else words + names
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from bench.plans.case import Case
-from bench.records.fields import Check, Score
+from bench.records.fields import Check, Quantized, Score
 from bench.records.record import Record
 from bench.records.same import Key, choices, group_key, unusual
 from bench.stats import paired_interval, share_interval
@@ -90,6 +90,12 @@ class Share:
     def _in_percent(self, places: int, unit: str) -> str:
         one, low, high = (f"{100 * value:z.{places}f}" for value in (self.value, self.low, self.high))
         return f"{one}{unit} ({low} to {high})"
+
+
+def wide_precisions(quantized: Quantized, device: str) -> dict[str, str]:
+    """Return the precision in which layers that are out of the 8 bits compute, by their names."""
+    precision = "fp16" if device == "cuda" else "fp32"
+    return {name.removeprefix("net."): precision for name in quantized.get("wide", ())}
 
 
 def is_eight_bits(case: Case) -> bool:

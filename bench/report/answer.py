@@ -126,10 +126,13 @@ def _contest(ways: list[Row], group: list[Row]) -> Contest:
         leads = leads_of(leader)
 
     def against(rows: Sequence[Row]) -> Against | None:
-        """Compare the leader with the fastest of some rows that are in order: of the same launch if there is one."""
-        best = next((row for row in rows if row.case.launch == leader.case.launch), rows[0] if rows else None)
-        ratio = best and best is not leader and speed_ratio(leader.records, best.records, without)
-        return Against(leader.case, best.case, ratio) if best and ratio else None
+        """Compare the leader with what is fastest beside it of some rows: of the same launch if there is one."""
+        rivals = [row for row in rows if row.case.launch == leader.case.launch] or rows
+        ratios = [(speed_ratio(leader.records, row.records, without), row.case) for row in rivals]
+        if leader in rivals or not ratios or not ratios[0][0]:  # without a ratio to the first by median none is known
+            return None
+        known = [Against(leader.case, case, ratio) for ratio, case in ratios if ratio]
+        return min(known, key=lambda one: one.ratio.value)
 
     eager = against([row for row in group if row.case.variant == BASELINE])
     wider = against([row for row in group if not _bits(row)]) if _bits(leader) else None
@@ -144,23 +147,29 @@ def describe_fastest(records: list[Record], contests: Sequence[Contest]) -> str:
 
 
 def _sentence(contest: Contest) -> str:
-    return _speeds(contest) + (_prices(contest.candidates[:NAMED]) if contest.bits else "")
+    return _speeds(contest) + _order(contest) + (_prices(contest.candidates[:NAMED]) if contest.bits else "")
+
+
+def _order(contest: Contest) -> str:
+    """Return why the leader is ahead of one with more images/s in the table; empty where it has the most."""
+    row = max(contest.rows, key=lambda row: row.images_per_s)
+    if row is contest.leader or not (lead := contest.leads[row.case]):
+        return ""
+    basis, first = lead.basis.replace("none", "turns"), label(contest.leader.case)
+    ahead = f"{first} has {times(lead)} times the images/s of {label(row.case)}"
+    return f" By the {basis} of both, {ahead}, whose median is higher."
 
 
 def _prices(rows: Sequence[Row]) -> str:
     """Return a sentence on what each of some ways in 8 bits costs."""
-    if len(rows) == 1:
-        return f" It {quality.describe_score(rows[0].score)}."
-    return "".join(f" {label(row.case)} {quality.describe_score(row.score)}." for row in rows)
+    one = len(rows) == 1
+    return "".join(f" {'It' if one else label(row.case)} {quality.describe_score(row.score)}." for row in rows)
 
 
 def _speeds(contest: Contest) -> str:
     case, leader = contest.leader.case, contest.leader
     head = f"{case.model}{at_pixels(case.image)}, batch {case.batch}"
-    if contest.among_launches:
-        head += f", {LAUNCHED[case.launch]}"
-    if contest.bits:
-        head += f", in {contest.bits}"
+    head += f", {LAUNCHED[case.launch]}" * contest.among_launches + f", in {contest.bits}" * bool(contest.bits)
     head += f" ({leader.choices})" * bool(leader.choices)
     gain = _gain(contest)
     match contest.verdict:
@@ -221,13 +230,9 @@ def _times_eager(contest: Contest) -> str:
     against = contest.eager
     if against is None:
         return ""
-    unlike = []
-    if not against.same_precision:
-        unlike.append(f"not in {against.case.precision}")
-    if not against.same_launch:
-        unlike.append(LAUNCHED[against.baseline.launch])
-    named = ", ".join([label(against.baseline), *unlike])
-    return f", {times(against.ratio)} times the best eager ({named})"
+    unlike = f", not in {against.case.precision}" * (not against.same_precision)
+    unlike += f", {LAUNCHED[against.baseline.launch]}" * (not against.same_launch)
+    return f", {times(against.ratio)} times the best eager ({label(against.baseline)}{unlike})"
 
 
 def times(ratio: SpeedRatio) -> str:
@@ -262,13 +267,9 @@ def describe_settling(contests: Sequence[Contest], settle: Settle) -> str:
     together: list[list[Contest]] = []
     unknown = [contest for contest in contests if contest.verdict == "unknown"]
     for contest in sorted(unknown, key=lambda contest: -len(contest.leader.traits)):
-        for others in together:
-            if are_alike(others[0].leader.traits, contest.leader.traits):
-                others.append(contest)
-                break
-        else:
-            together.append([contest])
-    return "\n".join(_settling(alike, settle) for alike in together)
+        alike = [others for others in together if are_alike(others[0].leader.traits, contest.leader.traits)]
+        alike[0].append(contest) if alike else together.append([contest])
+    return "\n".join(_settling(ones, settle) for ones in together)
 
 
 def _settling(unknown: Sequence[Contest], settle: Settle) -> str:

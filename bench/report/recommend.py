@@ -19,13 +19,12 @@ from bench.records.speed import SpeedRatio, disturbed_turns, images_per_second, 
 from bench.report.evidence import describe_reliability, disturbance, why_no_energy, why_no_memory
 from bench.report.price import Limited, agreement_limit, loss_limit
 from bench.report.rows import Row, joules_per_image, p50_ns, rows_from_records
-from bench.stats import LEAST_ROUNDS, is_beyond, ratio, samples_needed
+from bench.stats import is_beyond, ratio, samples_needed
 
 CONFIDENCE = 0.99  # of a bound on the p99, each by itself
 P = 0.99
 MAX_SAMPLES = 1_000_000  # a p99 that takes more samples to decide is too close to the limit to be decided
 SAMPLE_GROWTH = 4  # times as many samples before another look: the share beyond the limit is itself uncertain
-MAX_ROUNDS = 100  # a difference that takes more rounds to show does not matter
 GIB = 1 << 30
 
 
@@ -83,6 +82,7 @@ class Assessment:
     failed: Record | None = None  # a round that may end well in another process
     run_again: bool = False  # its records are from before a number was read that another run would have
     costs: list[Limited] = field(default_factory=list)  # limits on what it costs that are undecided
+    over_best: SpeedRatio | None = None  # how many times better than the choice, in what they share
 
     @property
     def fits(self) -> bool:
@@ -204,11 +204,9 @@ class Choice:
     @property
     def promising(self) -> list[Assessment]:
         """The undecided cases that would be better than the best, or, where nothing fits, all."""
-        objective, best = OBJECTIVES[self.budget.objective], self.best
-        with_value = [case for case in self.undecided if case.value is not None]
-        if best is None or best.value is None:
-            return with_value
-        return [case for case in with_value if case.value and objective.improvement(case.value, best.value) > 1]
+        if not self.best:
+            return [case for case in self.undecided if case.value is not None]
+        return [case for case in self.undecided if case.over_best and case.over_best.value > 1]
 
     @property
     def clear(self) -> bool | None:
@@ -251,10 +249,19 @@ def choose(records: Sequence[Record], budget: Budget, listed: bool = False) -> C
     choice = Choice(budget, fitting, undecided, excluded, unmeasured, eight_bits)
     choice.disturbance = _disturbance(rows, [*fitting, *undecided], budget)
     choice.evidence = describe_reliability(list(records), rows)
+    gains = [
+        over.value if (over := advantage(case.row, fitting[0].row, objective, beside=rows)) else 0 for case in fitting
+    ]
+    if gains and max(gains) > 1:  # in what both share another is ahead, whose median is not
+        fitting.insert(0, fitting.pop(gains.index(max(gains))))
     if choice.best and choice.runner_up:
         # the best is picked after looking at all: Bonferroni's correction for its comparisons with the others
         confidence = 1 - 0.05 / (len(fitting) - 1)
         choice.advantage = advantage(choice.best.row, choice.runner_up.row, objective, confidence, rows)
+    for case in undecided:
+        if choice.best and choice.best.value and case.value:
+            apart = SpeedRatio(objective.improvement(case.value, choice.best.value), None, None, "none", 0)
+            case.over_best = advantage(case.row, choice.best.row, objective, beside=rows) or apart
     return choice
 
 
@@ -283,18 +290,3 @@ def advantage(
         return None
     over_rounds = ratio([(a, b) if objective.more_is_better else (b, a) for a, b in pairs], confidence)
     return SpeedRatio(over_rounds.value, over_rounds.low, over_rounds.high, "rounds", over_rounds.rounds)
-
-
-def rounds_to_separate(choice: Choice) -> int | None:
-    """Return the rounds in which the best would be clear of the runner-up, if the ratio is as estimated.
-
-    The interval narrows with the square root of the rounds. None if it is clear already, or would take MAX_ROUNDS.
-    """
-    ahead = choice.advantage
-    if ahead is None or choice.clear:
-        return None
-    if ahead.low is None or ahead.basis != "rounds":
-        return LEAST_ROUNDS
-    lead, half_width = ahead.value - 1, ahead.value - ahead.low
-    needed = ceil(ahead.samples * (half_width / lead) ** 2) + 1 if lead > 0 else inf
-    return max(LEAST_ROUNDS, int(needed)) if needed <= MAX_ROUNDS else None

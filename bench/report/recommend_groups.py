@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import inf
@@ -13,10 +13,12 @@ from bench.errors import StoreError
 from bench.plans.words import heading
 from bench.records import quality
 from bench.records.record import Record
-from bench.records.same import group_by_machine, machine_label
-from bench.records.store import narrow_records, read_folders
+from bench.records.same import by_way, group_by_machine, in_words, machine_label
+from bench.records.store import FOLDER_ROUNDS, narrow_records, read_folders
 from bench.report.recommend import Assessment, Budget, Choice, choose
 from bench.report.rows import Row, joules_per_image
+
+NETWORK = ("classes", "channels", "weights")  # traits that no limit weighs: they make it another network
 
 
 def pareto_front(cases: Iterable[Assessment]) -> list[Assessment]:
@@ -42,7 +44,7 @@ def _costs(row: Row) -> tuple[float, ...]:
 
 @dataclass
 class Group:
-    """The choice among the cases of one model on one machine, whose records `read_folders` numbered by folder."""
+    """The choice among the cases of one network on one machine, whose records `read_folders` numbered by folder."""
 
     heading: str
     choice: Choice
@@ -58,7 +60,7 @@ def choose_by_group(
     exclude: Iterable[str] = (),
     listed: bool = False,
 ) -> list[Group]:
-    """Return the choice of each model and image size on each machine, by machine and number of records.
+    """Return the choice of each model, its weights and image size on each machine, by machine and number of records.
 
     `model` is a glob; `only` and `exclude` are globs as `bench.plans.words.narrow` takes them.
     `tell` receives a sentence for each damaged line, and one where there are several machines. `listed` is as in
@@ -83,6 +85,21 @@ def choose_by_group(
         raise StoreError(f"no record in {', '.join(map(str, folders))} is of a model {model or 'with a batch'}")
     ordered = sorted(groups.items(), key=lambda item: (item[0][0], len(item[0][1]), item[0]))
     return [
-        Group(heading(name, image, machine), choose(group, budget, listed), paths)
+        Group(heading(name, image, machine) + network, choose(of_one, budget, listed), paths)
         for (machine, name, image), group in ordered
+        for network, of_one in _by_network(group)
     ]
+
+
+def _by_network(records: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:
+    """Yield the words of each network and its records; one whose network was not built has that of its folder."""
+    networks: dict[int, str] = {}  # by folder, whose records are all of one
+    ways = by_way(records)
+    for built in (True, False):
+        for (_, traits), ones in ways.items():
+            words = in_words(tuple(trait for trait in traits if trait[0] in NETWORK))
+            for record in ones:
+                if bool(record.weights) == built:
+                    networks.setdefault(record.round // FOLDER_ROUNDS, f", {words}" * bool(words))
+    for network in dict.fromkeys(networks.values()):
+        yield network, [record for record in records if networks[record.round // FOLDER_ROUNDS] == network]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from statistics import median
 
@@ -18,11 +18,12 @@ from bench.records.again import command_again, command_to_score, elsewhere
 from bench.records.record import Record
 from bench.records.same import are_alike
 from bench.records.store import FOLDER_ROUNDS
-from bench.report.recommend import Choice, rounds_to_separate
+from bench.report.recommend import Choice
 from bench.report.rows import Row
 from bench.stats import LEAST_ROUNDS
 from bench.text import plural
 
+MAX_ROUNDS = 100  # a difference that takes more rounds to show does not matter
 SHOWN = 5  # cases of a table, where a budget chooses; runs that read the energy
 
 
@@ -186,3 +187,18 @@ def _command(rows: Sequence[Row], folder: Path, rounds: int) -> str:
 def describe_case(row: Row) -> str:
     """Return a case without its model: `fused/fp16/graph, batch 32`, with what tells it from others of its model."""
     return ", ".join(filter(None, (label(row.case), f"batch {row.case.batch}", row.choices)))
+
+
+def rounds_to_separate(choice: Choice) -> int | None:
+    """Return the rounds in which the best would be clear of the runner-up, if the ratio is as estimated.
+
+    The interval narrows with the square root of the rounds. None if it is clear already, or would take MAX_ROUNDS.
+    """
+    ahead = choice.advantage
+    if ahead is None or choice.clear:
+        return None
+    if ahead.low is None or ahead.basis != "rounds":
+        return LEAST_ROUNDS
+    lead, half_width = ahead.value - 1, ahead.value - ahead.low
+    needed = ceil(ahead.samples * (half_width / lead) ** 2) + 1 if lead > 0 else inf
+    return max(LEAST_ROUNDS, int(needed)) if needed <= MAX_ROUNDS else None

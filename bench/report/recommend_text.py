@@ -12,6 +12,7 @@ from rich.table import Table
 from bench.records import quality
 from bench.records.again import NO_COMMAND
 from bench.report import views
+from bench.report.answer import times
 from bench.report.cells import MIB
 from bench.report.recommend import OBJECTIVES, Assessment, Choice
 from bench.report.recommend_groups import Group, pareto_front
@@ -143,10 +144,12 @@ def differing_axes(row: Row, other: Row) -> list[str]:
 
 def _print_undecided(out: Console, choice: Choice) -> None:
     """Print the cases that would be better than the choice, or fit at all, if they are within the limits."""
-    objective, best = OBJECTIVES[choice.budget.objective], choice.best
-    promising = choice.promising
+    objective, promising = OBJECTIVES[choice.budget.objective], choice.promising
     for case in promising[:SHOWN]:
-        gain = f", {objective.improvement(case.value or 0, best.value or 1):.2f} times the choice" if best else ""
+        gain = ""
+        if ratio := case.over_best:
+            noise = f", {'of one process each' if ratio.samples else 'in no round of both'}" * (ratio.low is None)
+            gain = f", {times(ratio)} times {'as good as ' * (not objective.more_is_better)}the choice{noise}"
         value = f"{digits(case.value or 0)} {objective.unit}{gain}"
         out.print(f"Undecided: {describe_case(case.row)}, {value}: {'; '.join(case.undecided)}.", markup=False)
     if (more := len(promising) - SHOWN) > 0:

@@ -80,10 +80,10 @@ class Row:
         There are none where the ceilings were not measured, nor of a model from outside that was not counted, or under
         another fusion model than COUNTED.
         """
-        case, network = self.case, self.records[0].network
-        if self.ceilings is None or case.precision not in self.ceilings.flops:
+        case, network, wide = self.case, self.records[0].network, quality.wide_precisions(self.quantized, self.device)
+        if self.ceilings is None or not {case.precision, *wide.values()} <= self.ceilings.flops.keys():
             return ()
-        about = case.model, case.batch, case.image, case.precision, network, self.ceilings, fusion
+        about = case.model, case.batch, case.image, case.precision, network, self.ceilings, fusion, wide
         return described_floors(*about)
 
     def floor_ns(self, fusion: str) -> float | None:

@@ -70,7 +70,7 @@ def _conversions(ours: JsonObject) -> str:
         hidden = hidden or bool(mixed)
         alone = row["name"] == CONVERSIONS or (len(names) == len(row["kernels"]) > 0 and not mixed)
         us += row["us"] if alone else sum(k["us"] for k in row["kernels"] if k["name"] in set(names) - mixed)
-    text = f"conversions between formats take {us / ours['sum_us']:.1%} of the time"
+    text = f"conversions between formats take {us / _time(ours):.1%} of the time"
     if hidden:
         return f"{text}, without those inside other kernels or layers, which cannot be told apart"
     return text if us else "conversions between formats cannot be seen here"
@@ -89,8 +89,13 @@ def _bounds(ours: JsonObject) -> str:
         return "none of its layers is bound by memory"
     largest = sorted(bound, key=lambda row: -row["us"])
     names = _named([layer_name(row) for row in largest])
-    count = f"{len(bound)} of {len(rows)} layers, sums and pools, with {us / ours['sum_us']:.0%} of the time,"
+    count = f"{len(bound)} of {len(rows)} layers, sums and pools, with {us / _time(ours):.0%} of the time,"
     return f"{count} {plural(len(bound), 'is', 'are')} bound by memory, not arithmetic, by their floors ({names})"
+
+
+def _time(ours: JsonObject) -> float:
+    """Return the microseconds that shares are of: what no part has counts, as does what timing the parts adds."""
+    return float(max(ours["sum_us"], ours["whole_us"]))
 
 
 def _slower(rows: Sequence[JsonObject]) -> str:

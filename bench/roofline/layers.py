@@ -19,6 +19,7 @@ from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.plan import Settings
+from bench.records.quality import wide_precisions
 from bench.roofline.ceilings import load_ceilings, machine_name
 from bench.runs.job import MODELS_OWN, REFERENCE_LIMIT_S, LayersAnswer, LayersJob, PartRow, reference_job
 from bench.runs.process import ask, request
@@ -79,8 +80,8 @@ def assemble_layers(case: Case, answer: LayersAnswer, ceilings: Ceilings | None)
     layers' medians, which is large where a machine stalls now in one layer, now in another.
     Raises WorkError if there is no row.
     """
-    described = case.model, case.batch, case.image, case.precision, answer["network"]
-    network = network_operations(*described)
+    wide = wide_precisions(answer["details"].get("quantized") or {}, answer["device"])
+    network = network_operations(case.model, case.batch, case.image, case.precision, answer["network"], wide)
     find = partial(_counted, modules=answer["modules"]) if is_outside(case.model) else _finder(network)
     rows = _rows(answer["parts"], network, find)
     whole, timed = (median(ns) / 1e3 for ns in (answer["whole_ns"], answer["timed_ns"]))
@@ -90,7 +91,7 @@ def assemble_layers(case: Case, answer: LayersAnswer, ceilings: Ceilings | None)
     median_of_sums = median(map(sum, zip(*(row.pop("ns") for row in rows), strict=True))) / 1e3
     # a profiler costs the host time between kernels, not the GPU's in them
     overhead = 0.0 if answer["device"] == "cuda" else abs(timed - whole)
-    floor_by_operations = _floors(rows, network, ceilings, case.precision)
+    floor_by_operations = _floors(rows, network, ceilings)
     for row in rows:
         row["share"] = row["us"] / whole
         row |= floor_by_operations.get(tuple(row["operations"]), {"floor_us": None, "bound": None})
@@ -211,10 +212,10 @@ def merge_overlapping(sets: Iterable[set[str]]) -> list[set[str]]:
 
 
 def _floors(
-    rows: Iterable[JsonObject], network: Sequence[Operation], ceilings: Ceilings | None, precision: str
+    rows: Iterable[JsonObject], network: Sequence[Operation], ceilings: Ceilings | None
 ) -> dict[tuple[str, ...], JsonObject]:
     """Return the least time of one kernel that computes a row's operations, and what bounds it, by the operations."""
-    if ceilings is None or precision not in ceilings.flops:
+    if ceilings is None or not {operation.precision for operation in network} <= ceilings.flops.keys():
         return {}
     operation = {operation.name: operation for operation in network}
     parts = [[operation[name] for name in row["operations"]] for row in rows if row["operations"]]

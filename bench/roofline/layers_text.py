@@ -15,10 +15,15 @@ LEGEND = (
     "layer, by the roofline model (bench floors); % of roof: floor over us; bound: what limits the floor; +n: together "
     f"with n other layers (a sum, a pool, a projection). Norms and ReLUs count to the layer before them. {WORDS}"
 )
+ABOVE_ROOF = (
+    "Over 100 % of the roof: the machine reached more here than in the products and copies that its ceilings were "
+    "measured with, the kernel multiplies less (Winograd), or it is too short for the clock."
+)
 KERNELS_LEGEND = f"us: the median over executions; share: of the whole. {WORDS}"
 SUMS = (("sum", "sum_us"), ("not in any layer", "outside_us"), ("whole", "whole_us"))
 AGAINST_LEGEND = (
-    f"The largest differences first; a negative one: the first case is faster; ~: within the noise. {WORDS}"
+    "The largest differences first; a negative one: the first case is faster; ~: within the noise. What only one of "
+    f"them tells apart is in the sums alone. {WORDS}"
 )
 
 
@@ -27,6 +32,8 @@ def print_layers(out: Console, timed: JsonObject) -> None:
     _head(out, timed)
     out.print(_by_layer(timed) if any(row["operations"] for row in timed["rows"]) else _by_kernel(timed))
     out.print(_error(timed), markup=False)
+    if any((row["of_floor"] or 0) > 1 for row in timed["rows"]):
+        out.print(ABOVE_ROOF, markup=False)
     if timed["note"]:
         out.print(f"{timed['note']}.", style="yellow", markup=False)
     elif timed["ceilings"] is None:

@@ -93,18 +93,18 @@ def estimate(plan: Plan, due: Iterable[Case], earlier: Iterable[Record], jobs: i
     for record in earlier:
         if record.status == "ok" and record.settings:
             one_s = latency_s[record.case] = median(record.latency_ns or [0]) / 1e9
-            rest = max(0.0, record.wall_s - measuring_s(settings_from(record.settings), record.case, one_s))
+            rest = record.wall_s - measuring_s(settings_from(record.settings), record.case, one_s)  # < 0: it was quiet
             for key in (record.case, record.case.variant):
                 beside.setdefault(key, []).append(rest)
     starts = [rests for key, rests in beside.items() if isinstance(key, str) and not find_variant(key).compiles_long]
-    start_s = median(chain.from_iterable(starts)) if starts else START_S
+    start_s = max(0.0, median(chain.from_iterable(starts))) if starts else START_S
     seconds, measured = 0.0, 0
     for case in due:
         earlier_s = beside.get(case) or beside.get(case.variant)
         measured += bool(earlier_s)
         measuring = measuring_s(plan.settings, case, latency_s.get(case, 0.0))
         first_s = start_s + COMPILE_S * find_variant(case.variant).compiles_long
-        seconds += measuring + (median(earlier_s) if earlier_s else first_s)
+        seconds += max(0.0, measuring + (median(earlier_s) if earlier_s else first_s))
     groups = {(case.model, case.image) for case in due}
     untold = plan.settings.samples >= P99_SAMPLES and not latency_s.keys() >= set(due)
     samples = plan.settings.samples * untold

@@ -10,7 +10,7 @@ is Student's over the replicates.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -83,10 +83,20 @@ def pilot_capacity(
 
 
 def replicated_capacity(pilot: Capacity, seed: int = 0) -> Capacity:
-    """Return the capacity with the rate of REPLICATES whole runs and its confidence interval."""
+    """Return the capacity with the rate of REPLICATES whole runs and its confidence interval.
+
+    The low end of the interval is lowered to the least rate of a run where the requests of all runs, taken together,
+    are late at it: close to saturation a little more than one run's highest rate makes most of that run's late.
+    """
     setting = pilot.service, pilot.batching, pilot.limit_ns
     rates = [highest_rate(*setting, REQUESTS, replicate, seed) for replicate in range(REPLICATES)]
-    return Capacity(*setting, ratio([(rate, 1.0) for rate in rates]) if all(rates) else None)
+    if not all(rates):
+        return Capacity(*setting, None)
+    rate = ratio([(rate, 1.0) for rate in rates])
+    (point,) = latency_curve(*setting[:2], [rate.low or min(rates)], pilot.limit_ns, REQUESTS, seed)
+    if point.late > LATE_SHARE:
+        rate = replace(rate, low=min(*rates, point.rate))
+    return Capacity(*setting, rate)
 
 
 def rank_services(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from bench.commands import command_line
@@ -16,6 +16,7 @@ from bench.records.same import group_by_machine, machine_label
 from bench.records.speed import other_work
 from bench.serving import capacity
 from bench.serving.capacity import Capacity, Fleet, Point, curve_rates, fleet_for, latency_curve, rank_services
+from bench.serving.check import default_batches
 from bench.serving.queue import Service, services
 from bench.stats import is_beyond, samples_needed
 from bench.text import plural
@@ -60,9 +61,11 @@ class Group:
         """Add the curve of the best, or of each with `every`, and the devices for `load`, or for LOADS without it."""
         for best in self.capacities:
             setting, limit, rate = (best.service, best.batching), best.limit_ns, best.safe_rate
-            self.at_rate.append(latency_curve(*setting, [rate], limit, capacity.REQUESTS, seed)[0] if rate else None)
+            at_rate = latency_curve(*setting, [rate], limit, capacity.REQUESTS, seed) if rate else []
+            self.at_rate.append(at_rate[0] if at_rate else None)
             if every or not self.points:
-                self.points.append(latency_curve(*setting, curve_rates(best.saturation), limit, seed=seed))
+                curve = latency_curve(*setting, curve_rates(best.saturation), limit, seed=seed)
+                self.points.append(sorted([*curve, *at_rate], key=lambda point: point.rate))
             loads = [load] if load else [*([rate] if rate else []), *LOADS]
             self.fleets.append([fleet_for(load, best) for load in loads])
 
@@ -95,13 +98,20 @@ class Group:
         record = max(scored.values(), key=lambda one: one.score.get("pictures", 0), default=None)
         return quality.describe_score(record.score if record else {}) if quality.is_eight_bits(best.case) else ""
 
+    @property
+    def padded_to(self) -> int:
+        """The batch that one request is padded to, where none is measured that is smaller; 0 where one is alone."""
+        smallest = self.capacities[0].batching.sizes[0]
+        return smallest if smallest > 1 else 0
+
     def run_for_samples(self) -> str:
-        """Return the run that brings the samples of the best that would tell; empty where none is needed."""
+        """Return the run of the best that brings samples or smaller batches that would tell; empty where none does."""
         best = self.capacities[0]
         records = [record for record in best.service.records if record.case.batch in best.batching.sizes]
-        if not (self.doubt and records):
+        if not ((self.doubt or self.padded_to) and records):
             return ""
-        cases = list(dict.fromkeys(record.case for record in records))
+        sizes = sorted({*(default_batches(self.padded_to) if self.padded_to else ()), *best.batching.sizes})
+        cases = [replace(records[-1].case, batch=size) for size in sizes]
         command = command_again(["run"], records[-1], cases, "--p99", "--rounds", 1)
         return f"{elsewhere(records[-1], environment())}{command}"
 

@@ -44,7 +44,7 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
         if late := late_below(best, points):
             rates = ", ".join(digits(point.rate) for point in late)
             out.print(f"More than 1 % are late at LOWER rates too ({rates}/s): pairs are padded to slow batches.")
-        if group.doubt:
+        if group.doubt or group.padded_to:
             _print_doubt(out, group)
         out.print()
     wait = f", or once it is full or its oldest request has waited {wait_ms:g} ms" if wait_ms else ""
@@ -57,6 +57,11 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
 def _print_doubt(out: Console, group: Group) -> None:
     """Print which way the answer may be off, and the run that would tell."""
     clauses, run = [], "This run takes them"
+    if group.padded_to:
+        clauses.append(
+            f"No batch under {group.padded_to} was measured: fewer requests take the time of {group.padded_to}"
+        )
+        run = "This run measures smaller batches, too"
     if group.few:
         counts = ", ".join(f"{count} at batch {size}" for size, count in group.few.items())
         off = ", which is too high by what they cost" if group.capacities[0].rate and not group.other_work else ""
@@ -84,7 +89,7 @@ def _answer(group: Group) -> str:
     unknown = f"What a device serves is not known, as {group.doubt}; in this run " if group.other_work else ""
     return (
         f"{unknown}{label(best.service.case)}, {batches}, takes {rate} requests/s a device with 99 % answered "
-        f"within {limit}: {best.safe_rate / best.saturation:.0%} of saturation."
+        f"within {limit}: {100 * best.safe_rate / best.saturation:.3g} % of saturation."
     )
 
 

@@ -42,7 +42,7 @@ METRICS = {
     "cold-l2": Metric(("flushed_p50_ns",), "ms", 0.03, MS, timed=True),
     "cold-start": Metric(COLD, "s", 0.1),
     "energy": Metric(("energy_j_per_image",), "J", 0.05, timed=True),
-    "weights": Metric(("memory_weights",), "MiB", 0.0, MIB, exact=True),
+    "weights": Metric(("memory_weights",), "MiB", 0.001, MIB, exact=True),
     "allocated": Metric(("memory_allocator_allocated_peak",), "MiB", 0.01, MIB),
     "reserved": Metric(("memory_allocator_reserved_peak",), "MiB", 0.02, MIB),
     "device": Metric(("memory_device_process",), "MiB", 0.02, MIB),

@@ -38,7 +38,8 @@ def summary(comparison: Comparison) -> list[str]:
     if not comparison.judged:
         settled = len(comparison.of(SLOWER, FASTER, SAME))
         by = " by a metric that varies" if settled else ""
-        sentences.append(f"No case could be judged{by}, so this is neither a pass nor a failure.")
+        so = "" if worst else ", so this is neither a pass nor a failure"
+        sentences.append(f"No case could be judged{by}{so}.")
         sentences += _unproven(comparison)
     if comparison.disturbed:
         sentences.append(comparison.disturbed)

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.machine.environment import ROOT
 from bench.runs.job import Ended
 from bench.worker.runtime import unfit_for_compilers
 from resnet.cache import CacheError
@@ -55,10 +56,18 @@ def describe_failure(error: Exception) -> Ended:
         return {"status": status, "reason": reason}
     text = str(error) or name
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = blame(error) or f"{Path(frame.filename).name}:{frame.lineno}"
+    where = blame(error)
+    if isinstance(error, ValueError) and not where and _is_refusal(frame):
+        return {"status": status, "reason": str(error)}
+    where = where or f"{Path(frame.filename).name}:{frame.lineno}"
     lines = [line for line in text.splitlines() if line.strip()]
     brief = "\n".join(lines[:12])
     return {"status": status, "reason": f"{name}: {brief} ({where})" + _cure_for_want_of_room(error)}
+
+
+def _is_refusal(frame: traceback.FrameSummary) -> bool:
+    """Return whether a line of this project raised an error itself: its message is a sentence for the user."""
+    return Path(frame.filename).is_relative_to(ROOT) and (frame.line or "").startswith("raise ")
 
 
 def _cure_for_want_of_room(error: BaseException) -> str:

@@ -32,9 +32,14 @@ class Operation(NamedTuple):
     reads: tuple[str, ...]
 
     @property
-    def rounds(self) -> bool:
-        """True of one that does nothing but round numbers to codes."""
-        return bool(self.originals) and all(name.endswith("QuantizeLinear") for name in self.originals)
+    def converts(self) -> bool:
+        """True of one that does nothing but convert between numbers and codes."""
+        return bool(self.originals) and all(name.lower().endswith("quantizelinear") for name in self.originals)
+
+    @property
+    def layer(self) -> str:
+        """The layer whose weights it reads; else its own name."""
+        return next((name.removesuffix(".weight") for name in self.reads if name.endswith(".weight")), self.name)
 
 
 def compile_model(model: Model, precision: str, profiled: bool = False) -> CompiledModel:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from math import prod
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
+from resnet.cost import taps
 from resnet.counted import INPUT, Kernels, Node, Read, Row, join_kernels
 from resnet.outside.branches import tensors_in
 from resnet.outside.wrapper import OutsideModel, first_line
@@ -122,12 +124,12 @@ class Trace:
         kind: Any,
         inputs: Iterable[Tensor],
         outputs: Iterable[Tensor],
-        flops: int = 0,
+        flops: tuple[int, int] = (0, 0),
         touched: int | None = None,
         weights: int | None = None,
     ) -> None:
-        """Add an operation; `touched` are the elements that it reads of its first input, by default all."""
-        self.flops += flops
+        """Add an operation; `flops`: counted, needed; `touched`: elements read of the first input, by default all."""
+        self.flops += flops[0]
         reads, constants = [], 0
         for place, tensor in enumerate(inputs):
             read = self.read(tensor, touched if place == 0 else None)
@@ -143,7 +145,7 @@ class Trace:
         name = module if is_leaf else f"{module}.{operation.strip('_')}".strip(".")
         made = {self._new(tensor): _elements(tensor) for tensor in written}
         weights = constants if weights is None else weights
-        self.nodes.append(Node(name, kind, tuple(reads), made, module, flops, weights))
+        self.nodes.append(Node(name, kind, tuple(reads), made, module, flops[1], weights))
         for value, rest in zip(made, partial, strict=True):
             if rest:
                 self._rejoin(value, rest)
@@ -199,11 +201,20 @@ class _Operations(TorchDispatchMode):
         is_riding |= name in WINDOWS and set(args[1]) == {1}  # a pool that only leaves pixels out
         kind = "join" if name in JOINS else "pointwise" if is_riding else "kernel"
         flops = int(counts(*args, **kwargs, out_val=result)) if counts else 0
+        needed = _without_padding(flops, result, args) if name in CONVOLUTIONS else flops
         # a norm is folded into the convolution before it, and leaves a bias
         shift = inputs[0].shape[1] if name in NORMS else None
         outputs = outputs[:1] if name in NORMS else outputs
-        self.trace.add(name, kind, inputs, outputs, flops, _touched(name, args, outputs), shift)
+        self.trace.add(name, kind, inputs, outputs, (flops, needed), _touched(name, args, outputs), shift)
         return result
+
+
+def _without_padding(flops: int, out: Tensor, args: Sequence[Any]) -> int:
+    """Return the FLOPs of a convolution with some arguments that multiply none of its padding."""
+    x, weight, _, *steps, transposed = args[:7]
+    placed, read, kernel = (each.shape[2:] for each in ((x, out, weight) if transposed else (out, x, weight)))
+    valid = prod(taps(*axis) for axis in zip(placed, read, kernel, *map(cycle, steps), strict=False))
+    return flops * valid // prod((*placed, *kernel))
 
 
 def _attention_flops(query: Tensor, key: Tensor, value: Tensor, *rest: Any, **named: Any) -> int:

@@ -146,9 +146,10 @@ def generated_code() -> Iterator[list[str]]:
 
 
 def float_kernels(code: Sequence[str]) -> list[str]:
-    """Return the kernels in float between the library's operations, as Inductor names them; not those that round."""
+    """Return what the kernels between the library's operations compute in float; not those that convert or move."""
     calls = re.findall(
         r"^ +(?:cpp_fused_(\w+)_\d+|torch\.ops\.mkldnn\.(\w+)\S*)\(|= torch\.ops\.mkldnn\.(\w+)", "\n".join(code), re.M
     )
-    names = ["".join(call) for call in calls]
-    return [name for name in names if re.sub("as_strided_|view_", "", name) != "quantize_per_tensor"]
+    names = ["".join(call).replace("as_strided", "view") for call in calls]
+    words = [re.sub("(de)?quantize_per_tensor|view|_", " ", name).split() for name in names]
+    return [" ".join(name) for name in words if name]

@@ -43,8 +43,8 @@ def prepare_quantized(
     in_float = [
         node
         for node in runner.operations(len(example))
-        if node.type == "f32" and node.kind in FLOAT_KINDS and not node.rounds
+        if node.type == "f32" and node.kind in FLOAT_KINDS and not node.converts
     ]
-    floats = [f"{node.kind} {node.name}" for node in in_float]
+    floats = [f"{node.kind} {node.layer}" for node in in_float]
     runner.details["quantized"] = quantized | {"float_operations": floats}
     return runner

@@ -2,18 +2,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnet.archs import ARCHS, MODELS, SHORTCUTS, VERSIONS, Spec
 from resnet.cost import BYTES, Operation, operations
-from resnet.floors import FUSIONS, Ceilings, fused_groups, network_floors
+from resnet.floors import FUSIONS, Ceilings, _group_floors, described_floors, fused_groups
 from resnet.model import ResNet
 from resnet.variants import PRECISIONS
 
@@ -60,9 +61,9 @@ OTHERS = [
 CEILINGS = Ceilings("a card", {"fp16": 790e12, "int8": 1580e12}, 4.3e12, None, 0.0, "measured")
 
 
-def floor_s(*network: Any) -> float:
+def floor_s(model: str, batch: int, image: int, precision: str, ceilings: Ceilings, fusion: str = "conv") -> float:
     """The floor of a network in seconds."""
-    return sum(floor.seconds for floor in network_floors(*network))
+    return sum(floor.seconds for floor in described_floors(model, batch, image, precision, {}, ceilings, fusion))
 
 
 def named(model: str, batch: int = 1, image: int = 224, precision: str = "fp16") -> dict[str, Operation]:
@@ -127,8 +128,44 @@ def test_floors_are_those_that_were_counted_apart(line: str) -> None:
         last_digit = 0.1 if "." in time else 1
         # theirs have no biases, ours no norm's parameters where it is a pass of its own
         within = 0.51 * last_digit + 0.002 * float(time)
-        seconds = floor_s(f"resnet{depth}", int(batch), 224, "fp16", CEILINGS, fusion)
+        # theirs multiply the padding, too
+        layers = [replace(one, needed=one.flops) for one in operations(f"resnet{depth}", int(batch), 224, "fp16")]
+        seconds = sum(floor.seconds for floor in _group_floors(fused_groups(layers, fusion), CEILINGS))
         assert 1e6 * seconds == pytest.approx(float(time), abs=within), fusion
+
+
+@pytest.mark.parametrize(("name", "image"), [("resnet18", (32, 32)), ("resnet50v2", (72, 33))])
+def test_the_products_that_a_convolution_needs_are_those_that_read_no_padding(
+    name: str, image: tuple[int, int]
+) -> None:
+    layers = {one.name: one for one in operations(name, 2, image, "fp32")}
+    with torch.device("meta"):
+        modules = dict(ResNet(Spec.parse(name)).named_modules())
+    for layer in filter(lambda one: one.kind == "conv", layers.values()):
+        module = cast(nn.Conv2d, modules[layer.name])
+        size = image if layer.sources == ("input",) else layers[layer.sources[0]].shape[2:]
+        ones = torch.ones(1, 1, *size), torch.ones(1, 1, *module.kernel_size)
+        valid = int(F.conv2d(*ones, stride=module.stride, padding=module.padding).sum())  # type: ignore[arg-type]
+        assert layer.needed == 2 * 2 * module.in_channels * module.out_channels * valid, layer.name
+
+
+def test_a_layer_that_is_kept_wide_has_the_rate_and_the_weights_of_its_own_precision() -> None:
+    machine = Ceilings("a CPU", {"fp32": 1e11, "int8": 4e11}, 1e12, None, 0.0, "measured")
+    coded, mixed, wide = (
+        {floor.names: floor for floor in described_floors("resnet18", 8, 64, *about)}
+        for about in (
+            ("int8", {}, machine),
+            ("int8", {}, machine, "conv", {"layer2.0.conv1": "fp32", "nothing": "fp32"}),
+            ("fp32", {}, machine),
+        )
+    )
+    name = ("layer2.0.conv1",)
+    assert mixed[name].seconds == wide[name].seconds == 4 * coded[name].seconds
+    assert mixed[name].group.weights == wide[name].group.weights
+    assert mixed[name].group.reads == coded[name].group.reads
+    assert {key: floor for key, floor in mixed.items() if key != name} == {
+        key: floor for key, floor in coded.items() if key != name
+    }
 
 
 def test_the_bytes_of_a_block_are_those_counted_by_hand() -> None:
@@ -153,9 +190,9 @@ def test_the_bytes_of_a_block_are_those_counted_by_hand() -> None:
 def test_a_strided_1x1_reads_a_quarter_and_a_block_reads_its_input_once() -> None:
     layers = named("resnet50")
     whole = 56 * 56 * 256 * 2
-    assert layers["layer2.0.downsample.0"].read == whole // 4
-    assert layers["layer2.0.conv1"].read == whole
-    assert named("resnet50v1")["layer2.0.conv1"].read == whole // 4
+    assert sum(layers["layer2.0.downsample.0"].reads) == whole // 4
+    assert sum(layers["layer2.0.conv1"].reads) == whole
+    assert sum(named("resnet50v1")["layer2.0.conv1"].reads) == whole // 4
     blocks = {group.names[0]: group for group in fused_groups(list(layers.values()), "block")}
     assert blocks["layer2.0.conv1"].reads == (whole,)
 
@@ -183,19 +220,21 @@ def test_each_fusion_model_does_the_same_work_in_no_more_time(
     ceilings = Ceilings("any", dict.fromkeys(BYTES, 3e14), 2e12, 5e12, launch_s, "measured", cache=20_000_000)
     seconds = []
     for fusion in FUSIONS:
-        made = network_floors(spec, batch, image, precision, ceilings, fusion)
-        assert sum(floor.group.flops for floor in made) == sum(operation.flops for operation in layers)
+        made = described_floors(spec.name, batch, image, precision, {}, ceilings, fusion)
+        assert sum(n for floor in made for _, n in floor.group.products) == sum(
+            operation.needed for operation in layers
+        )
         assert sum(floor.group.weights for floor in made) == sum(operation.weights for operation in layers)
         names = [name for floor in made for name in floor.names]
         assert len(names) == len(set(names))
         assert {operation.name for operation in layers} <= set(names)
         seconds.append(sum(floor.seconds for floor in made))
-        assert floor_s(spec, batch, image, precision, ceilings, fusion) == pytest.approx(seconds[-1])
+        assert floor_s(spec.name, batch, image, precision, ceilings, fusion) == pytest.approx(seconds[-1])
     assert all(after <= before * (1 + 1e-12) for before, after in pairwise(seconds))
 
 
 def test_a_kernel_is_bound_by_what_takes_it_longest() -> None:
-    floors = network_floors("resnet50", 8, 224, "fp16", replace(CEILINGS, launch_s=1e-6))
+    floors = described_floors("resnet50", 8, 224, "fp16", {}, replace(CEILINGS, launch_s=1e-6))
     bounds = {floor.names[0]: floor.bound for floor in floors}
     assert (bounds["layer1.0.conv3"], bounds["layer3.1.conv2"], bounds["avgpool"]) == ("memory", "compute", "launch")
     endless = Ceilings("a dream", {"fp16": 1e30}, 1e30, None, 3e-6, "measured")
@@ -213,7 +252,7 @@ def test_what_fits_the_cache_is_at_its_rate_and_weights_only_where_all_fit() -> 
     for unknown in (replace(slow, cache=None), replace(slow, l2=None)):
         assert floor_s("resnet50", 1, 224, "fp16", unknown) == pytest.approx((weights + moved) / 1e12)
     # 32 images' 64 channels of 112 x 112 are 51 MB: the first convolution's output is written to memory
-    (stem, *_) = network_floors("resnet50", 32, 224, "fp16", slow, "conv")
+    (stem, *_) = described_floors("resnet50", 32, 224, "fp16", {}, slow, "conv")
     image = 32 * 3 * 224 * 224 * 2  # 9.6 MB, no more in the cache than its output
     assert stem.seconds == pytest.approx((image + 32 * 64 * 112 * 112 * 2 + 2 * (64 * 147 + 64)) / 1e12)
 
@@ -228,7 +267,9 @@ def test_a_precision_is_no_slower_than_fp32_and_one_without_a_rate_is_refused() 
 def test_bytes_are_known_of_every_precision_of_a_case() -> None:
     assert set(PRECISIONS) <= BYTES.keys()
     assert named("resnet18", precision="tf32")["conv1"].written == named("resnet18", precision="fp32")["conv1"].written
-    assert floor_s("resnet50", 256, 224, "int8", CEILINGS, "block") == pytest.approx(256 / 185.4e3, rel=0.003)
+    layers = [replace(one, needed=one.flops) for one in operations("resnet50", 256, 224, "int8")]  # as it was counted
+    seconds = sum(floor.seconds for floor in _group_floors(fused_groups(layers, "block"), CEILINGS))
+    assert seconds == pytest.approx(256 / 185.4e3, rel=0.003)
 
 
 @pytest.mark.parametrize(

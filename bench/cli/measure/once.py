@@ -15,6 +15,7 @@ from bench.cli.tables import out, print_json
 from bench.errors import FAILED, UNABLE
 from bench.machine.environment import environment
 from bench.plans.choose import Selection, check_case, check_input, choose_case
+from resnet.calibration import EIGHT_BITS
 
 
 @asks(NAMING, BUILDING, metavar="CASE", text=CASE_HELP)
@@ -38,9 +39,13 @@ def once(
         print_json(answer)
     elif answer["status"] == "ok":
         times = sorted(answer["latency_ns"])
-        out.print(
-            f"{case.name}: {times[len(times) // 2] / 1e6:.3f} ms, the median of {len(times)}; the answers are right."
-        )
+        right = "the answers are right"
+        if case.precision in EIGHT_BITS:  # how often it answers otherwise than float32, `bench accuracy` tells
+            settings = plan.settings
+            wide = f", {settings.keep_wide} wide" if settings.keep_wide else ""
+            ranges = f"{settings.calibrate} of {settings.calibration_pictures} pictures"
+            right = f"each step in 8 bits is right ({ranges}{wide})"
+        out.print(f"{case.name}: {times[len(times) // 2] / 1e6:.3f} ms, the median of {len(times)}; {right}.")
         out.print_json(json.dumps({"cold": answer["cold"], "details": answer["details"]}))
     else:
         tell(f"bench: {case.name}: {answer['status']}: {answer['reason']}")

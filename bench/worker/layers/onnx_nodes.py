@@ -25,7 +25,7 @@ from resnet.onnx.session import CPU, OrtRunner
 SUFFIX = "_kernel_time"
 PARAMETER = re.compile(r"((?:layer\d+\.\d+\.)?(?:conv\d+|downsample\.\d+|preact_bn|post_bn|bn\d+|fc))\.(?:weight|bias)")
 # of a model from outside, whose own code is the wrapper's `net`
-OUTSIDE = re.compile(r"^net\.(.+?)\.(?:weight|bias)(?!\w)")
+OUTSIDE = re.compile(r"^net\.(.+?)\.(?:weight|bias)(?:_quantized)?(?!\w)")
 POINTWISE = {"Add", "Sub", "Mul", "Div"}
 BLOCK = re.compile(r"layer\d+\.\d+")
 SUMS = ("Add", "QLinearAdd", "Eltwise")
@@ -79,7 +79,7 @@ def operation_times(runner: Any, setup: Setup) -> Timed:
         for name, us in copy.times_us(x).items():
             times_us.setdefault(name, [0.0] * setup.executions)[number] = us
     nodes = copy.operations(len(setup.inputs[0]))
-    kinds = {node.name: "QuantizeLinear" if node.rounds else OPENVINO.get(node.kind, node.kind) for node in nodes}
+    kinds = {node.name: "QuantizeLinear" if node.converts else OPENVINO.get(node.kind, node.kind) for node in nodes}
     constants = {node.name for node in nodes if node.kind == "Const"}
     graph = []
     for node in nodes:
@@ -118,7 +118,7 @@ def _join_conversions(parts: Sequence[PartRow]) -> list[PartRow]:
 
 def node_layers(graph: Any) -> dict[str, tuple[str, ...]]:
     """Return the model's modules of each node of an optimised graph, by the node's name."""
-    is_outside = any(OUTSIDE.match(tensor.name) for tensor in graph.initializer)
+    is_outside = not any(PARAMETER.match(tensor.name) for tensor in graph.initializer)
     modules_of = _outside_modules if is_outside else _modules
     node_modules: dict[str, tuple[str, ...]] = {}
     value_modules: dict[str, tuple[str, ...]] = {} if is_outside else {INPUT: ("conv1",)}  # by the name of a value

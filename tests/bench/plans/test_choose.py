@@ -183,6 +183,7 @@ def test_words_of_an_axis_are_split_at_commas_but_not_within_a_models_arguments(
     ("wide", "message"),
     [
         ("fcc", "resnet18 has no layer 'fcc' (did you mean fc?)"),
+        ("layer1.0", "resnet18 has no layer 'layer1.0' (its layers: layer1.0.conv1,layer1.0.conv2)"),
         ("-1", "no layer '-1'"),
         ("21", "resnet18 has 21 layers, and one at least is to be in 8 bits: name 20 at most; for all take"),
     ],

@@ -183,3 +183,18 @@ def test_a_case_in_8_bits_is_named_with_its_calibration_and_digits_need_no_folde
     record.case, record.plan = case, {"name": "a file that is not here"}
     drawn = command_to_score(record, [case], labels=True, pictures=900)
     assert drawn == command_line("accuracy", case.name, *rest, "--pictures", "900")
+
+
+def test_cases_that_are_no_product_are_named_by_what_they_differ_in() -> None:
+    cases = [Case.parse(f"resnet18/{way}/b1/i32/stream") for way in ("eager/fp32", "onnxruntime/int8", "eager/bf16")]
+    command = command_again(["run"], Record(cases[0], 0, "ok", plan={"name": ADHOC}, settings={}), cases)
+    assert command.endswith(" -f eager/fp32 -f onnxruntime/int8 -f eager/bf16")
+    asked = choose(asked_again(command), "cpu").cases
+    assert sorted(case.name for case in asked) == sorted(case.name for case in cases)
+
+
+def test_choices_of_8_bits_are_said_for_cases_in_8_bits_alone() -> None:
+    record = Record(ONE, 0, "ok", plan={"name": ADHOC}, settings={"keep_wide": "3"})
+    assert "--keep-wide" not in command_again(["run"], record, [ONE])
+    assert "--keep-wide 3" in command_again(["run"], record, [replace(ONE, precision="int8")])
+    assert "--keep-wide 3" in command_again(["run"], record, [ONE], "-o", "out", "--resume")

@@ -74,6 +74,12 @@ def test_one_ahead_by_turns_leads_whatever_the_medians_are(record: Make) -> None
     records = cases(record, eager_fp32=theirs, compile_fp32=ours)
     assert [row.case.variant for row in rows_from_records(records)] == ["eager", "compile"]
     assert "compile/fp32 is fastest" in answer(records)
+    why = "By the turns of both, compile/fp32 has 1.05±0.0% times the images/s of eager/fp32, whose median is higher."
+    assert why in answer(records)
+    eight = cases(record, eager_int8=rates(40))
+    against = contests_of(rows_from_records([*records, *eight]))[1].wider
+    assert against
+    assert against.baseline.variant == "compile"  # the fastest in more bits is the one that leads there
 
 
 def test_ties_are_ties(record: Make) -> None:

@@ -17,11 +17,10 @@ from bench.report.recommend import (
     advantage,
     assess,
     choose,
-    rounds_to_separate,
     samples_to_decide,
 )
 from bench.report.recommend_groups import pareto_front
-from bench.report.recommend_runs import useful_runs
+from bench.report.recommend_runs import rounds_to_separate, useful_runs
 from bench.report.recommend_text import agreement_bound, differing_axes
 from bench.report.rows import rows_from_records
 from bench.stats import quantile, samples_needed
@@ -317,6 +316,25 @@ def test_an_open_case_that_would_be_better_is_promising(record: Make) -> None:
     found = choose(records, Budget(p99_ns=20 * MS))
     assert [one.row.case.name for one in found.promising] == [COMPILE]
     assert [one.row.case.name for one in choose(records[1:], Budget(p99_ns=20 * MS)).promising] == [COMPILE, FUSED]
+
+
+def test_what_an_open_case_gains_rests_on_the_rounds_of_both(record: Make) -> None:
+    """The other folder's round of the choice was twice as fast: no ratio of medians over all rounds is of it."""
+    records = [
+        record(EAGER, **steady(10), **speed(100)),
+        record(COMPILE, **steady(8, 50), **speed(180)),
+        record(EAGER, round=1, **steady(10), **speed(300)),
+    ]
+    (one,) = choose(records, Budget(p99_ns=20 * MS)).promising
+    assert one.over_best
+    assert one.over_best.value == pytest.approx(1.8)
+
+
+def test_one_ahead_in_the_rounds_of_both_is_chosen_whatever_the_medians_are(record: Make) -> None:
+    rounds = [record(name, round=0, **speed(rate)) for name, rate in ((EAGER, 100), (COMPILE, 120))]
+    found = choose([*rounds, record(EAGER, round=1, **speed(900))], Budget())
+    assert found.best
+    assert found.best.row.case.name == COMPILE
 
 
 def test_the_front_has_what_none_beats_in_everything(record: Make) -> None:

@@ -50,6 +50,9 @@ def test_conversions_have_the_time_of_their_row_and_those_that_cannot_be_told_ap
     said = describe_eight_bits(found)
     assert "take 20.0% of the time;" in said
     assert "slower" not in said, "conversions are no layer"
+    found["whole_us"] = 200.0
+    assert "take 10.0% of the time;" in describe_eight_bits(found), "of the whole, not of what was seen in parts"
+    found["whole_us"] = 100.0
     mixed = "cpp_fused_dequantize_per_tensor_mean_quantize_per_tensor_1"
     alone = "graph_0_cpp_fused_quantize_per_tensor_0"
     found["rows"] = [row(name, 10.0, None, **{name: 10.0}) | {"operations": []} for name in (mixed, alone)]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -14,14 +13,16 @@ from bench.commands import command_line
 from bench.machine.environment import environment
 from bench.roofline.ceilings import path_of, save_ceilings
 from bench.roofline.floors import DATASHEETS, floor_rows
-from resnet.floors import FUSIONS, Ceilings, network_floors
+from resnet.floors import FUSIONS, Ceilings, described_floors
 
 HERE = Ceilings("a CPU, 2 cores", {"bf16": 4e11, "fp32": 2e11}, 2e10, None, 0.0, "measured", {"date": "2026-01-31"})
 
 
-def floor_s(*network: Any) -> float:
+def floor_s(
+    model: str, batch: int, image: int, precision: str, ceilings: Ceilings, fusion: str = "conv", **network: int
+) -> float:
     """The floor of a network in seconds."""
-    return sum(floor.seconds for floor in network_floors(*network))
+    return sum(floor.seconds for floor in described_floors(model, batch, image, precision, network, ceilings, fusion))
 
 
 def bench(*words: str) -> Result:
@@ -124,7 +125,9 @@ def test_a_network_has_the_floor_of_its_own_classes_and_channels() -> None:
         json.loads(bench(*words, *more).output)["rows"][0]["floor_s"]["conv"]
         for more in ([], ["--num-classes", "100000", "--in-channels", "1"])
     )
-    assert own == pytest.approx(floor_s("resnet18", 1, 224, "fp16", DATASHEETS["h100"], "conv", 100000, 1))
+    assert own == pytest.approx(
+        floor_s("resnet18", 1, 224, "fp16", DATASHEETS["h100"], num_classes=100000, in_channels=1)
+    )
     assert own > 2 * usual  # the classifier's 51 million weights
 
 

@@ -14,7 +14,7 @@ from bench.plans.case import Case
 from bench.roofline import layers
 from resnet.archs import Spec
 from resnet.cost import operations
-from resnet.floors import network_floors
+from resnet.floors import described_floors
 from resnet.fold import fold
 from resnet.fused.program import ProgramNetwork, build_program
 from resnet.model import ResNet
@@ -148,7 +148,7 @@ def test_a_rows_floor_is_that_of_one_kernel_for_all_it_computes() -> None:
     blocks = [o.name.removesuffix(".add") for o in network if o.name.endswith(".add")]
     rows += [part(f"{block}.conv2", [1e6] * 7, f"{block}.conv2", f"{block}.add") for block in blocks]
     found = layers.assemble_layers(CASE, told(rows, [10**8] * 7), ceilings())
-    expected = {floor.names: floor for floor in network_floors("resnet18", 1, 64, "fp32", ceilings(), "conv")}
+    expected = {floor.names: floor for floor in described_floors("resnet18", 1, 64, "fp32", {}, ceilings())}
     assert {tuple(row["operations"]) for row in found["rows"]} == set(expected)
     for row in found["rows"]:
         floor = expected[tuple(row["operations"])]

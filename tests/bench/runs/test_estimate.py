@@ -47,6 +47,14 @@ def test_records_tell_what_a_process_takes_beside_its_measuring() -> None:
     assert "for 1 of them" in str(some)
 
 
+def test_a_case_measured_so_before_takes_as_long_again() -> None:
+    """Most samples are steady long before the limit, and no start is counted as less than none."""
+    record = Record(EAGER, 0, "ok", wall_s=2.5, settings=asdict(SETTINGS))
+    plan = Plan("test", "", (EAGER,), settings=SETTINGS)
+    assert estimate(plan, [EAGER] * 8, [record]).seconds == 8 * 2.5 + REFERENCE_S
+    assert estimate(plan, [replace(EAGER, variant="library-fused")], [record]).seconds == 12 + REFERENCE_S
+
+
 def test_the_samples_of_a_p99_take_their_time_where_a_record_tells_it_and_are_named_where_none_does() -> None:
     settings = changed_settings(SETTINGS, {"p99": True})
     plan = Plan("test", "", (EAGER,), settings=settings)

@@ -63,6 +63,15 @@ def test_no_more_than_one_in_a_hundred_is_late_at_the_rate_found() -> None:
     assert at.p99_ns <= 25 * MS < beyond.p99_ns
 
 
+def test_close_to_saturation_the_sure_rate_is_one_that_all_runs_together_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.serving.capacity.REQUESTS", 2_000)
+    times = np.random.default_rng(1).normal(0.72, 0.03, 192).clip(0.6) * MS
+    capacity = replicated_capacity(pilot_capacity(drawn({8: times.tolist()}), 6 * MS))  # type: ignore[arg-type]
+    (point,) = latency_curve(capacity.service, capacity.batching, [capacity.safe_rate], 6 * MS, 2_000)
+    assert capacity.safe_rate > 0.95 * capacity.saturation
+    assert point.late <= LATE_SHARE
+
+
 def test_the_largest_batch_is_the_one_that_serves_best() -> None:
     # a batch of 32 is the max_batch efficient, and alone takes longer than the limit
     capacity = pilot_capacity(service(b1=5, b8=10, b32=30), 25 * MS)

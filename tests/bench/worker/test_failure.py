@@ -10,6 +10,7 @@ import pytest
 
 from bench.worker.failure import describe_failure
 from resnet.cache import CacheError
+from resnet.quant.network import check_named
 
 
 def failed(error: Exception) -> dict[str, str]:
@@ -36,6 +37,15 @@ def test_another_error_names_no_folder(tiny: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(RuntimeError, match="no kernel") as caught:
         raise RuntimeError("no kernel was compiled")
     assert "room" not in describe_failure(caught.value)["reason"]
+
+
+def test_what_this_project_refuses_is_a_sentence_and_a_library_s_error_has_its_place() -> None:
+    with pytest.raises(ValueError, match="no layer") as refused:
+        check_named(["conv9"], ["conv1"])
+    assert describe_failure(refused.value)["reason"] == "no layer is called conv9; there are conv1"
+    with pytest.raises(ValueError, match="invalid literal") as unforeseen:
+        int("conv9")
+    assert describe_failure(unforeseen.value)["reason"].startswith("ValueError: invalid literal")
 
 
 def test_the_caches_own_sentence_stands_alone() -> None:

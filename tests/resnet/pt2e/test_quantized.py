@@ -6,7 +6,7 @@ import torch
 from resnet.calibration import Calibration
 from resnet.code import Unserved
 from resnet.fold import fold
-from resnet.pt2e.network import quantized_graph
+from resnet.pt2e.network import float_kernels, quantized_graph
 from resnet.quant.network import Scheme, float_steps, quantize, run_steps
 from resnet.variants import VARIANTS, missing, prepare, refusal
 from tests.resnet.eight_bits import check_runner
@@ -46,6 +46,15 @@ def test_a_graph_with_other_grids_is_refused(build, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("resnet.pt2e.network.activation_names", lambda graph: {})
     with pytest.raises(RuntimeError, match="rounds to 0 grids, which are not the 23 of the steps"):
         quantized_graph(folded, steps, PICTURES[:2])
+
+
+def test_kernels_left_in_float_are_named_by_what_they_compute() -> None:
+    kernels = "as_strided_dequantize_per_tensor_mean_quantize_per_tensor_view_1", "view_quantize_per_tensor_0"
+    code = [f"    cpp_fused_{name}(buf0)" for name in kernels]
+    assert float_kernels([*code, "    torch.ops.mkldnn._convolution_pointwise.binary(buf1)"]) == [
+        "mean",
+        "convolution pointwise",
+    ]
 
 
 @pytest.mark.slow

@@ -57,6 +57,16 @@ def test_the_answer_the_curve_and_the_devices_fit_80_columns(folder: Path) -> No
     assert "FEW SAMPLES: 15 at batch 1, 15 at batch 8, of the 662" in result.output
 
 
+def test_where_every_request_is_padded_the_run_measures_smaller_batches(tmp_path: Path, record: Make) -> None:
+    store = Store(tmp_path / "padded")
+    with store.writing():
+        store.append(record(EAGER[1], ms=20, latency_ns=[20_000_000] * 700))
+    result = run_capacity(store.folder, "--p99-ms", 50)
+    assert result.exit_code == 0, result.output
+    assert "No batch under 8 was measured: fewer requests take the time of 8." in " ".join(result.output.split())
+    assert all(f" -f resnet50/eager/fp32/b{size}/" in result.output for size in (1, 2, 4, 8))
+
+
 def test_samples_enough_for_a_p99_are_an_answer_and_too_few_name_the_run(
     tmp_path: Path, folder: Path, record: Make
 ) -> None:
@@ -82,7 +92,8 @@ def test_json_holds_the_rates_and_the_devices_of_a_load(folder: Path) -> None:
     assert devices["split"] == -(-5000 // best["sure_rate"])
     assert devices["pooled"] == 7
     assert best["at_sure_rate"]["late"] <= 0.02
-    assert len(group["curve_of_the_first"]) == 24
+    assert len(group["curve_of_the_first"]) == 25
+    assert best["at_sure_rate"] in group["curve_of_the_first"]
 
 
 def test_a_glob_and_a_largest_batch_narrow_what_is_simulated(folder: Path) -> None:

@@ -49,6 +49,20 @@ def flat(result: Result) -> str:
     return " ".join(result.output.replace("│", "").split())
 
 
+def test_other_weights_are_another_choice(fill: Callable[..., Path]) -> None:
+    """Answers of one network are no rivals of another's; what was not built is of its folder's network."""
+    own: dict[str, Any] = {"weights": "ab" * 8, "network": {"weights": "file", "num_classes": 3, "in_channels": 3}}
+    ours = {"weights": "cd" * 8, "network": {"weights": "synthetic", "num_classes": 1000, "in_channels": 3}}
+    failed = (COMPILE, 8, 150, 0, {"status": "crash", "reason": "a signal"})
+    folders = fill((EAGER, 10, 100, 400, ours)), fill((EAGER, 9, 110, 400, own), failed, folder="own")
+    groups = json.loads(recommend(*folders, "--p99-ms", 20, "--json").stdout)
+    assert [group["group"].rpartition("CPU, ")[2].partition("cores, ")[2] for group in groups] == [
+        "classes 1000, weights of seed 0",
+        "classes 3, weights abababab",
+    ]
+    assert [sum(group["excluded"].values()) for group in groups] == [0, 1]
+
+
 def test_the_choice_its_evidence_and_the_runner_up(fill: Callable[..., Path]) -> None:
     folder = fill((EAGER, 10, 100, 400, {}), (COMPILE, 8, 150, 400, {}), rounds=3)
     result = recommend(folder, "--p99-ms", 20, "--memory-gib", 1)

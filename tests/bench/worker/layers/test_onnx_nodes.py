@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from bench.runs.job import KernelRow, PartRow
 from bench.worker.layers.onnx_nodes import _join_conversions, node_layers
 
@@ -73,3 +75,11 @@ class OutsideGraph:
 
 def test_a_node_of_a_model_from_outside_is_known_by_its_own_parameters_alone() -> None:
     assert node_layers(OutsideGraph) == {"c": ("stem.conv",), "m": (), "a": (), "g": ("head",)}
+
+
+def test_a_node_in_8_bits_of_a_model_from_outside_is_known_and_none_has_the_layers_of_another_model() -> None:
+    names = "net.0.weight_quantized", "net.0.weight_scale", "net.0.bias_quantized"
+    node = Node("c", "QLinearConv", f"images images_scale {' '.join(names)}", "y"), Node("m", "ReduceMean", "y", "z")
+    assert node_layers(SimpleNamespace(initializer=[*map(Tensor, names)], node=node)) == {"c": ("0",), "m": ()}
+    renamed = SimpleNamespace(initializer=[Tensor("Reshape_1")], node=[Node("c", "Conv", "images Reshape_1", "y")])
+    assert node_layers(renamed) == {"c": ()}, "not conv1 of this project's, whose row would be left out"
