@@ -1,15 +1,14 @@
 """The cost of 8 bits by layer, or by way of calibrating: rows with intervals, and tables of them.
 
-The sample of an error is the file that pictures are cut out of: pictures of one file are alike. Answers are counted by
-picture.
+The sample of an error is the file that pictures are cut out of, as those of one are alike; of an answer, the picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
-from math import sqrt
-from operator import sub
+from itertools import combinations, groupby
+from math import exp, sqrt
+from operator import itemgetter, sub
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -23,19 +22,23 @@ from bench.machine.provenance import short
 from bench.plans.scored import least_pictures
 from bench.records.quality import Share
 from bench.report.cells import percent_share
-from bench.stats import Ratio, loss_interval, ratio
+from bench.stats import Ratio, ratio
 from bench.text import WORDS, grid, markdown_table, percent_change, percent_interval, plural
 from resnet.calibration import ALL_WIDE, ALONE, FLOAT, METHOD, METHODS, WHOLE, WIDE
 
 SCHEMA = 1
 STANDARD = "minmax"  # the way of calibrating that others are compared with
 BAR = 12  # characters of the longest bar
+METHOD_LEGEND = (
+    "RMS%: error of the logits in 8 bits, over the RMS of float32's; % of minmax's: change against minmax's, paired by "
+    "file of pictures; agree%: answers with float32's top class; more of it: percentage points more than minmax's; "
+    f"in brackets: 95% intervals, each by itself. {WORDS}"
+)
 LAYER_LEGEND = (
     "#: the places that a layer may have, as its error is not surely another than theirs; RMS%: error of the logits "
-    "with this layer alone in 8 bits, over the RMS of float32's; agree%: answers with float32's top class; right%: "
-    "right answers; ±: the longer half of a 95% interval, as if pictures were drawn independently; kept wide: change "
-    "of the whole network's error where this layer alone is kept out of 8 bits, with its 95% interval; ~: it may be "
-    f"none. {WORDS}"
+    "with this layer alone in 8 bits, over the RMS of float32's; agree%: answers with float32's top class; {right}±: "
+    "the longer half of a 95% interval, as if pictures were drawn independently; kept wide: change of the whole "
+    f"network's error where this layer alone is kept out of 8 bits, with its 95% interval; ~: it may be none. {WORDS}"
 )
 
 JsonObject = dict[str, Any]
@@ -43,8 +46,7 @@ JsonObject = dict[str, Any]
 
 def compress(answer: Mapping[str, Any]) -> JsonObject:
     """Return a child's effects as files have them: mean squares by group, and by picture if it agrees, and is right."""
-    groups, labels = answer["groups"], answer["labels"]
-    top = answer["effects"][FLOAT]["top"]
+    groups, labels, top = answer["groups"], answer["labels"], answer["effects"][FLOAT]["top"]
     result: JsonObject = {}
     for name, effect in answer["effects"].items():
         by_group: dict[int, list[float]] = {}
@@ -65,9 +67,8 @@ def rms(data: JsonObject, name: str) -> tuple[float, float | None, float | None]
     """Return a network's RMS error over the RMS of the float logits, and its 95 % interval from two files on."""
     unit = fmean(data["effects"][FLOAT]["squares"])
     mean, half = _mean([square / unit for square in data["effects"][name]["squares"]])
-    if half is None:
-        return sqrt(mean), None, None
-    return sqrt(mean), sqrt(max(0.0, mean - half)), sqrt(mean + half)
+    low, high = (None, None) if half is None else (sqrt(max(0.0, mean - half)), sqrt(mean + half))
+    return sqrt(mean), low, high
 
 
 def _mean(values: Sequence[float]) -> tuple[float, float | None]:
@@ -79,10 +80,21 @@ def _mean(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def rms_ratio(data: JsonObject, name: str, other: str) -> Ratio | None:
-    """Return the ratio of two networks' RMS errors, paired by file; None where one of them is without error."""
-    pairs = zip(data["effects"][name]["squares"], data["effects"][other]["squares"], strict=True)
-    roots = [(sqrt(mine), sqrt(theirs)) for mine, theirs in pairs]
-    return ratio(roots) if all(map(all, roots)) else None
+    """Return the ratio of two networks' RMS errors over all files; None where one of them is without error.
+
+    Its interval is by each file's part in either. A mean of the files' own ratios may be under 1 where this is over it.
+    """
+    mine, theirs = (data["effects"][one]["squares"] for one in (name, other))
+    if not (any(mine) and any(theirs)):
+        return None
+    units, pairs = (fmean(mine), fmean(theirs)), zip(mine, theirs, strict=True)
+    value, (_, half) = sqrt(units[0] / units[1]), _mean([one / units[0] - two / units[1] for one, two in pairs])
+    low, high = (None, None) if half is None else (value * exp(-half / 2), value * exp(half / 2))
+    return Ratio(value, low, high, len(mine))
+
+
+def _is_more(against: Ratio | None) -> bool:
+    return against is not None and against.low is not None and against.low > 1
 
 
 def share(data: JsonObject, name: str, what: str = "agree") -> Share:
@@ -91,8 +103,7 @@ def share(data: JsonObject, name: str, what: str = "agree") -> Share:
     return Share.of(marks.count("1"), len(marks))
 
 
-def share_difference(data: JsonObject, name: str, other: str) -> Share:
-    """Return the share of a network that agrees with float32 less that of another on the same pictures."""
+def _agree_more(data: JsonObject, name: str, other: str) -> Share:
     pairs = list(zip(*(data["effects"][one]["agree"] for one in (name, other)), strict=True))
     return Share.difference(pairs.count(("1", "0")), pairs.count(("0", "1")), len(pairs))
 
@@ -122,13 +133,11 @@ def layer_rows(data: JsonObject) -> list[JsonObject]:
 def method_rows(data: JsonObject) -> list[JsonObject]:
     """Return a row for each way of calibrating, with its differences from STANDARD."""
     rows = []
-    for method in data["effects"]:
-        if method == FLOAT:
-            continue
+    for method in filter(METHODS.__contains__, data["effects"]):
         row = {"method": method, **_error(data, method)}
         if (against := rms_ratio(data, method, STANDARD)) and method != STANDARD:
             row |= {"rms_ratio": against.value, "rms_ratio_low": against.low, "rms_ratio_high": against.high}
-            more = share_difference(data, method, STANDARD)
+            more = _agree_more(data, method, STANDARD)
             row |= {"agreement_gained": more.value, "gained_low": more.low, "gained_high": more.high}
         rows.append(row)
     return rows
@@ -145,7 +154,7 @@ def _error(data: JsonObject, name: str) -> JsonObject:
 
 
 def print_layers(out: Console, data: JsonObject, most: int) -> None:
-    """Print the `most` costly layers with a bar each, the first and the last layer, and the whole network."""
+    """Print the `most` costly layers with a bar each, the first and the last, the whole network, and what it means."""
     whole, *rows = layer_rows(data)
     labelled = "accuracy" in whole
     titles = ["#", "layer", "RMS%", "", "agree%", *(["right%"] if labelled else []), "kept wide %"]
@@ -159,6 +168,8 @@ def print_layers(out: Console, data: JsonObject, most: int) -> None:
     out.print(table)
     if left := len(rows) - len(shown):
         out.print(f"Left out: {left} {plural(left, 'layer')} of less error; --csv has them all.", markup=False)
+    out.print("\n".join(describe_layers(data)), markup=False)
+    out.print(LAYER_LEGEND.format(right="right%: right answers; " * labelled), style="dim", markup=False)
 
 
 def _places(row: JsonObject) -> str:
@@ -176,20 +187,28 @@ def describe_layers(data: JsonObject) -> list[str]:
     rows = {row["layer"]: row for row in layer_rows(data)[1:]}
     error, low, high = (None if end is None else f"{100 * end:.3g}" for end in rms(data, ALL_WIDE))
     within, agree = f" ({low} to {high})" if low else "", share(data, ALL_WIDE).percent()
+    more = rms_ratio(data, ALL_WIDE, WHOLE)
+    part = "that it is less is not sure, as --keep-wide leaves activations in 8 bits"
+    if _is_more(more):
+        part = "errors cancel, and wide layers undo that: calibrate on more pictures, or otherwise (--methods)"
+    elif _is_more(rms_ratio(data, WHOLE, ALL_WIDE)):
+        part = "so much is of activations, which --keep-wide leaves in 8 bits"
     ends = data["layers"][:: len(rows) - 1]
     first, last = (f"({layer}) is number {_places(rows[layer])} of {len(rows)}" for layer in ends)
     return [
-        f"With every layer wide the error is {error} %{within}, and {agree} agree: so much is of activations, which "
-        "--keep-wide leaves in 8 bits.",
+        f"With every layer wide the error is {error} %{within}, and {agree} agree; against that with none wide, in %: "
+        f"{_change(more)}; {part}.",
         f"By its error the first layer {first}; the last {last}.",
     ]
 
 
 def describe_search(data: JsonObject, limit: float) -> str:
     """Return what the layers that a search kept wide lose, of how many pictures, and why of so many."""
-    search = data["found"]
-    count, pictures = len(search["wide"]), search["pictures"]
-    chosen, checked = (_loss(search, part) for part in ("chosen", "checked"))
+    search, count, pictures = data["found"], len(data["found"]["wide"]), data["found"]["pictures"]
+    chosen, checked = (
+        Share.of(lost, pictures) if gained is None else Share.difference(lost, gained, pictures)
+        for lost, gained in (search["chosen"], search["checked"])
+    )
     if search["checked"][1] is None:
         lost = f"{chosen.percent()} of the answers are not float32's", checked.percent()
     else:
@@ -197,35 +216,37 @@ def describe_search(data: JsonObject, limit: float) -> str:
     why = f"{pictures // data['pictures']} for each that ranked (-n)"
     if pictures == least_pictures(limit):
         why = f"as of fewer not even no loss could be told from {100 * limit:g} %"
-    more = " More (-n) may show that fewer layers do." if search["met"] and count else ""
+    more = " More (-n) may show that fewer layers do." * bool(search["met"] and count)
     return (
         f"With {count} {plural(count, 'layer')} wide {lost[0]} on {pictures} pictures that choose, and {lost[1]} on as "
         f"many others, that check. So many, {why}.{more}"
     )
 
 
-def _loss(search: JsonObject, part: str) -> Share:
-    """Return the share of answers that is lost, or of right ones net of those gained, as `bench.records.quality`."""
-    (lost, gained), pictures = search[part], search["pictures"]
-    return Share((lost - (gained or 0)) / pictures, *loss_interval(lost, gained, pictures), pictures)
-
-
 def print_methods(out: Console, data: JsonObject) -> None:
     """Print the ways of calibrating side by side."""
     table = grid("calibrate", "RMS%", f"% of {STANDARD}'s", "agree%", "more of it", text=1)
-    for row in method_rows(data):
-        method, against = row["method"], ["-", "-"]
-        if method != STANDARD:
-            more = share_difference(data, method, STANDARD)
-            against = [_change(rms_ratio(data, method, STANDARD)), more.percent()]
-        table.add_row(method, f"{100 * row['rms']:.2f}", against[0], share(data, method).percent(), against[1])
+    for method in filter(METHODS.__contains__, data["effects"]):
+        against = [_change(rms_ratio(data, method, STANDARD)), _agree_more(data, method, STANDARD).percent()]
+        change, more = against if method != STANDARD else ["-", "-"]
+        table.add_row(method, f"{100 * rms(data, method)[0]:.2f}", change, share(data, method).percent(), more)
     out.print(table)
 
 
+def describe_methods(data: JsonObject) -> tuple[str, bool]:
+    """Return which way of calibrating errs least, against the next, the default and all that may; and if it is sure."""
+    best, *others = sorted(filter(METHODS.__contains__, data["effects"]), key=lambda method: rms(data, method)[0])
+    more = {method: rms_ratio(data, method, best) for method in others}
+    named = {method: method + " (the default)" * (method == METHOD) for method in (best, *others)}
+    near = [one for one in others if one in (others[0], METHOD) or not _is_more(more[one])]
+    is_sure, errors = all(map(_is_more, more.values())), ", ".join(f"{named[one]} {_change(more[one])}" for one in near)
+    unsure = f"{data['pictures']} pictures cannot tell which costs least: ahead is {named[best]}"
+    return f"{f'{named[best]} costs least' if is_sure else unsure}; errors against its, in %: {errors}.", is_sure
+
+
 def _kept(data: JsonObject, layer: str) -> str:
-    kept = rms_ratio(data, WIDE + layer, WHOLE)
-    unsure = kept and kept.low is not None and kept.high is not None and kept.low <= 1 <= kept.high
-    return ("~" if unsure else "") + _change(kept)
+    kept, other = rms_ratio(data, WIDE + layer, WHOLE), rms_ratio(data, WHOLE, WIDE + layer)
+    return "~" * (kept is not None and not (_is_more(kept) or _is_more(other))) + _change(kept)
 
 
 def read_sensitivity(path: Path) -> JsonObject:
@@ -242,42 +263,30 @@ def calibration_markdown(folder: Path) -> str:
 
     The row of a format is the mean over its networks, whose interval is of networks. Raises StoreError.
     """
-    by_formats: dict[str, list[JsonObject]] = {}
-    for path in sorted(folder.glob("*.json"), key=_depth):
-        data = read_sensitivity(path)
-        by_formats.setdefault(data["formats"], []).append(data)
-    if not by_formats:
+    every = [read_sensitivity(path) for path in folder.glob("*.json")]
+    every.sort(key=lambda data: (data["formats"], len(data["model"]), data["model"]))  # deeper ones have longer names
+    if not every:
         return "Not measured yet.\n"
     methods = [method for method in METHODS if method != STANDARD]
     titles = ["activations", "model", f"{STANDARD} RMS %", *(f"{method}, %" for method in methods)]
-    titles += ["agree%", f"with {METHOD}"]
     rows = []
-    for formats, networks in by_formats.items():
-        ratios: dict[str, list[tuple[float, float]]] = {method: [] for method in methods}
+    for formats, group in groupby(every, itemgetter("formats")):
+        networks = list(group)
         for data in networks:
-            cells = []
-            for method in methods:
-                ratios[method].append((rms(data, method)[0], rms(data, STANDARD)[0]))
-                cells.append(_change(rms_ratio(data, method, STANDARD)))
+            cells = [_change(rms_ratio(data, method, STANDARD)) for method in methods]
             agree = [share(data, method).percent() for method in (STANDARD, METHOD)]
             rows.append([formats, data["model"], f"{100 * rms(data, STANDARD)[0]:.1f}", *cells, *agree])
-        means = [_change(ratio(ratios[method])) for method in methods]
-        rows.append([formats, f"all {len(networks)}", "", *means, "", ""])
-    every = [data for networks in by_formats.values() for data in networks]
-    return "\n".join([*markdown_table(titles, rows, text=2), "", *dict.fromkeys(map(_provenance, every))]) + "\n"
-
-
-def _depth(path: Path) -> tuple[int, str]:
-    digits = "".join(filter(str.isdigit, path.stem.partition("-")[0]))
-    return int(digits or 0), path.name
+        pairs = ([(rms(data, method)[0], rms(data, STANDARD)[0]) for data in networks] for method in methods)
+        rows.append([formats, f"all {len(networks)}", "", *map(_change, map(ratio, pairs)), "", ""])
+    table = markdown_table([*titles, "agree%", f"with {METHOD}"], rows, text=2)
+    return "\n".join([*table, "", *dict.fromkeys(map(_provenance, every))]) + "\n"
 
 
 def _change(against: Ratio | None) -> str:
     if against is None:
         return "-"
-    if against.low is None or against.high is None:
-        return percent_change(against.value)
-    return f"{percent_change(against.value)} ({percent_interval(against.low, against.high)})"
+    within = "" if against.low is None or against.high is None else f" ({percent_interval(against.low, against.high)})"
+    return percent_change(against.value) + within
 
 
 def _provenance(data: JsonObject) -> str:

@@ -157,11 +157,12 @@ def _parts(job: SensitivityJob, built: Built, source: Source) -> list[Part]:
     firsts = list(accumulate(counts, initial=0))
     if job.data:
         pictures, labels = _labelled(job, built, sum(counts))
-        if len(labels) < sum(counts):
+        if len(pictures) < sum(counts):
             wanted = " + ".join(map(str, counts))
             cure = "fewer with -n" if more != least_pictures(job.most_lost or 1) else "a larger --max-loss"
-            raise CannotJudge(f"--data has {len(labels)} pictures, and {wanted} are needed: ask for {cure}")
-        return [(pictures[first:end], labels[first:end]) for first, end in pairwise(firsts)]
+            raise CannotJudge(f"--data has {len(pictures)} pictures, and {wanted} are needed: ask for {cure}")
+        kept = labels if job.build.weights else []  # synthetic weights are right by chance
+        return [(pictures[first:end], kept[first:end]) for first, end in pairwise(firsts)]
     return [
         (
             draw(count, job.case.image, built.channels, job.seed, source, first),

@@ -33,6 +33,9 @@ from resnet.calibration import EIGHT_BITS, FORMATS
 from resnet.variants import find_variant
 
 LIMIT_S = 7200.0
+FORMATS_OF = {"uint8": ("cpu", "int8"), "int8": ("cuda", "int8"), "e4m3": ("cuda", "fp8")}  # devices and precisions
+OF_DEVICE = "Of activations.  \\[default: as the case's device has them]"
+WHERE = {"cpu": "CPU", "cuda": "GPU"}
 CALIBRATION = {name: EIGHT_BIT_OPTIONS[name] for name in ("calibrate", "calibration_pictures")}
 
 
@@ -42,20 +45,13 @@ def sensitivity(
     pictures: Annotated[int, Option("-n", "--pictures", min=2, help="That are judged; others calibrate.")] = 32,
     max_loss: Annotated[
         float | None,
-        Option(
-            min=0.01, max=100, metavar="PERCENT", help="Find the fewest layers to keep wide that surely lose no more."
-        ),
+        Option(min=0.01, max=100, metavar="PERCENT", help="The fewest layers to keep wide that surely lose no more."),
     ] = None,
-    formats: Annotated[
-        str | None,
-        Option(
-            metavar="|".join(FORMATS),
-            help="Of activations.  \\[default: as the case's device has them]",
-            rich_help_panel=BITS,
-        ),
-    ] = None,
+    formats: Annotated[str | None, Option(metavar="|".join(FORMATS), help=OF_DEVICE, rich_help_panel=BITS)] = None,
     methods: Annotated[bool, Option("--methods", help="Compare the ways of calibrating instead.")] = False,
-    most: Annotated[int, Option("--most", min=1, help="Show so many layers.")] = 16,
+    most: Annotated[
+        int | None, Option("--most", min=1, help="Show so many layers.  \\[default: 16; with --max-loss none]")
+    ] = None,
     output: Annotated[Path | None, ToFile(help="Write every answer as JSON.")] = None,
     data: Data = "",
     input: Input = "photos",
@@ -96,8 +92,10 @@ def sensitivity(
     elif as_csv:
         print_csv(rows)
     else:
-        variants = dict.fromkeys(case.variant for case in plan.cases if case.precision == _precision(word))
-        _print(as_markdown, result, job, most, ",".join(variants))
+        there, precision = FORMATS_OF[word]
+        eight = [case.variant for case in plan.cases if case.precision == precision]
+        variants = dict.fromkeys(name for name in eight if precision in find_variant(name).serves.get(there, ()))
+        _print(as_markdown, result, job, most or (16 if lost is None else 0), ",".join(variants))
     if lost is not None and not result["found"]["met"]:
         _fail(result["found"], lost)
 
@@ -125,10 +123,6 @@ def _formats(case: Case) -> str:
     return "int8" if (here if here in devices or not devices else devices[0]) == "cuda" else "uint8"
 
 
-def _precision(formats: str) -> str:
-    return "fp8" if formats == "e4m3" else "int8"
-
-
 def _describe(job: SensitivityJob, answer: Any) -> dict[str, Any]:
     """Return the contents of a file: the question, its conditions, and the answer."""
     method, now = "each" if job.methods else job.settings.calibrate, datetime.now(UTC).isoformat(timespec="seconds")
@@ -145,22 +139,39 @@ def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: i
     out.print(f"{data['model']} at {data['image']} pixels, {data['formats']} activations{how}", style="bold")
     others = data["calibration_pictures"]
     out.print(f"{data['pictures']} pictures judged, {others} {plural(others, 'other')} calibrated", markup=False)
+    if job.data and not job.build.weights:
+        out.print("Its weights are synthetic, so that answers are right by chance: no label counts.", markup=False)
     if job.methods:
         report.print_methods(out, data)
+        answer, is_sure = report.describe_methods(data)
+        out.print(answer, markup=False)
+        if not is_sure:
+            out.print(f"More pictures may tell: {again(pictures=4 * job.pictures)}", markup=False, soft_wrap=True)
+        out.print(report.METHOD_LEGEND, style="dim", markup=False)
         return
-    report.print_layers(out, data, most)
-    for sentence in report.describe_layers(data):
-        out.print(sentence, markup=False)
-    out.print(report.LAYER_LEGEND, style="dim", markup=False)
+    if most:
+        report.print_layers(out, data, most)
+    elif not data["found"]["met"]:
+        out.print(report.describe_layers(data)[0], markup=False)
     if job.most_lost is not None:
         out.print(report.describe_search(data, job.most_lost), markup=False)
         if data["found"]["met"]:
+            there, here = FORMATS_OF[data["formats"]][0], device(environment())
+            if there != here:
+                own = "|".join(name for name, (where, _) in FORMATS_OF.items() if where == here)
+                out.print(
+                    f"For a {WHERE[there]}, with {data['formats']} activations; a {WHERE[here]}, as here, has {own}:"
+                )
             out.print(_command(data, job, variants), markup=False, soft_wrap=True)
 
 
 def _command(data: dict[str, Any], job: SensitivityJob, variants: str) -> str:
     """Return the command that runs a model in 8 bits with the layers that a search has, on the same pictures."""
-    options: dict[str, object] = {"model": data["model"], "variant": variants, "precision": _precision(data["formats"])}
+    options: dict[str, object] = {
+        "model": data["model"],
+        "variant": variants,
+        "precision": FORMATS_OF[data["formats"]][1],
+    }
     options |= {"image": data["image"], "calibrate": data["calibrate"]}
     options |= {"calibration_pictures": data["calibration_pictures"], "keep_wide": ",".join(data["found"]["wide"])}
     options |= {"threads": job.settings.threads, **vars(job.build), "data": job.data, "seed": job.seed}
@@ -182,5 +193,5 @@ def _fail(search: dict[str, Any], limit: float) -> NoReturn:
     needed = pictures_to_tell(lost or 0, gained, pictures, limit)
     would = "nor would 300 times as many: the loss is about that, so ask for another"
     if needed:
-        would = f"some {needed:,} would: {again(pictures=ceil(needed / SEARCHED))}"
+        would = f"some {needed:,} might: {again(pictures=ceil(needed / SEARCHED))}"
     raise BenchError(f"{pictures} pictures cannot tell if {most} at most is lost; {would}", UNDECIDED)

@@ -72,6 +72,31 @@ def test_layers_whose_errors_are_within_noise_share_their_places() -> None:
     assert {(row["place_low"], row["place_high"]) for row in report.layer_rows(data)[1:]} == {(1, 3)}
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([0.0025] * 10, "%: -75.2 (-75.4 to -75.1); so much is of activations"),
+        ([0.01] * 9 + [1.0], "that it is less is not sure"),
+        ([0.03] * 5 + [0.3] * 5, "errors cancel, and wide layers undo that"),
+    ],
+)
+def test_an_error_that_wide_layers_do_not_lower_is_no_part_of_the_whole(files: list[float], said: str) -> None:
+    data = layered()
+    data["effects"]["all wide"]["squares"] = files
+    assert said in report.describe_layers(data)[0]
+
+
+def test_a_change_is_of_the_errors_shown_and_not_a_mean_over_files() -> None:
+    """Of ten files nine err a little less with a layer wide, and one much more, which the RMS shows."""
+    data = layered()
+    data["effects"]["wide:fc"]["squares"] = [0.03] * 9 + [0.4]
+    data["effects"]["8 bits"]["squares"] = [0.04] * 10
+    change = report.rms_ratio(data, "wide:fc", "8 bits")
+    assert change is not None
+    assert change.value == pytest.approx(report.rms(data, "wide:fc")[0] / report.rms(data, "8 bits")[0])
+    assert change.value > 1 > (change.low or 0) > 0
+
+
 def search(wide: int, pictures: int, chosen: list[int | None], checked: list[int | None], met: bool | None) -> Any:
     about = {"wide": LAYERS[:wide], "pictures": pictures, "chosen": chosen, "checked": checked, "met": met}
     return described({"8 bits": 0.1}, found=about)
@@ -128,6 +153,19 @@ def test_ways_of_calibrating_are_held_against_minmax_picture_by_picture() -> Non
     assert rows["mse"]["rms_ratio"] == pytest.approx(0.5)
     assert rows["mse"]["agreement_gained"] == -0.05
     assert rows["mse"]["gained_low"] < -0.05 < rows["mse"]["gained_high"]
+
+
+def test_the_calibration_that_costs_least_is_named_or_cannot_be_told() -> None:
+    data = described({"minmax": 0.04, "percentile": 0.03, "entropy": 0.02, "mse": 0.021})
+    assert report.describe_methods(data) == (
+        "entropy costs least; errors against its, in %: mse (the default) +2.5 (+2.5 to +2.5).", True
+    )  # fmt: skip
+    data["effects"]["percentile"]["squares"] = [0.01, 0.04] * 5
+    text, is_sure = report.describe_methods(data)
+    assert text.startswith("20 pictures cannot tell which costs least: ahead is entropy; errors against its, in %: mse")
+    assert "percentile +10" in text
+    assert "minmax" not in text
+    assert not is_sure
 
 
 def test_right_answers_are_counted_where_there_are_labels() -> None:

@@ -94,7 +94,7 @@ def test_a_search_goes_on_until_other_pictures_confirm_it(monkeypatch: pytest.Mo
     assert search(0.45) == ([], 400, True)
 
 
-def test_a_folder_of_too_few_pictures_says_what_needs_fewer(tmp_path: Path) -> None:
+def test_a_folder_without_trained_weights_has_no_labels_and_of_too_few_says_what_needs_fewer(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     for name in "abc":
         (tmp_path / name).mkdir()
@@ -102,5 +102,7 @@ def test_a_folder_of_too_few_pictures_says_what_needs_fewer(tmp_path: Path) -> N
     job = replace(JOB, data=str(tmp_path), build=Build(num_classes=3))
     with pytest.raises(CannotJudge, match="--data has 3 pictures, and 8 are needed: ask for fewer with -n"):
         sensitivity.measure_sensitivity(replace(job, pictures=8))
+    answer = sensitivity.measure_sensitivity(replace(job, methods=True))
+    assert (len(answer["effects"]["mse"]["top"]), answer["labels"]) == (3, [])  # synthetic: right by chance
     with pytest.raises(CannotJudge, match=r"3 pictures, and 2 \+ 385 \+ 385 are needed: ask for a larger --max-loss"):
         sensitivity.measure_sensitivity(replace(job, pictures=2, most_lost=0.01))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.measure.sensitivity import _command, _fail, _formats
+from bench.cli.measure.sensitivity import _command, _fail, _formats, _print
 from bench.errors import BenchError
 from bench.plans.case import Case
 from bench.plans.settings import Settings
@@ -107,6 +107,21 @@ def test_the_command_has_the_conditions_of_the_search() -> None:
         "--calibration-pictures": "8", "--keep-wide": "conv1,fc", "--threads": "2", "--num-classes": "3",
         "--data": "/pictures", "--seed": "3", "--input": "noise",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("formats", "lines"), [("uint8", 0), ("int8", 1), ("e4m3", 1)])
+def test_a_command_for_another_device_says_so(
+    formats: str, lines: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.cli.measure.sensitivity.device", lambda environment: "cpu")
+    job = SensitivityJob(Case.parse("resnet18/fused/fp8/b1/i32/stream"), Settings(), 0, "noise", formats, 4, False, 0.4)
+    data = {"model": "resnet18", "image": 32, "formats": formats, "calibrate": "mse", "calibration_pictures": 8}
+    found = {"wide": [], "pictures": 16, "chosen": [1, None], "checked": [1, None], "met": True}
+    _print(False, data | {"pictures": 4, "found": found}, job, 0, "fused")
+    printed = capsys.readouterr().out
+    assert "RMS%" not in printed  # the table is not repeated before each answer
+    said = f"For a GPU, with {formats} activations; a CPU, as here, has uint8:"
+    assert printed.count(said) == lines
 
 
 @pytest.mark.parametrize(
