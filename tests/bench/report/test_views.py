@@ -88,10 +88,10 @@ def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(
         "watch": {"sm_mhz": [1200, 1980, 1980]},
         "warmup": {"s": 12.3},
         "gate": {"before": CHECK | {"code_distance": 0.500003, "rms_relative": 0.123}},
-        "quantized": quantized("library-fused"),
         "score": score(431, 17, 9),
     }
     precision = "int8" if name == "precisions" else "bf16"
+    full["quantized"] = quantized("library-fused") if precision == "int8" else {}
     records = [
         record(f"resnet50/{variant}/{precision}/b256/i224/{launch}", round=k, ms=1000 + 100 * k, **full)
         for variant, launch in (("channels-last-amp", "graph"), ("eager", "stream"))
