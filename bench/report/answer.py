@@ -251,8 +251,8 @@ def _ahead_of_next(contest: Contest) -> str:
     lead, row = min(leads, key=lambda pair: pair[0].value)  # which may have another order than the medians
     low, high = lead.low or 0.0, lead.high or 0.0  # what is slower for sure has both
     places = 1 if lead.value < 1.1 else 0
-    percent = f"{100 * (lead.value - 1):.{places}f}±{50 * (high - low):.{places}f} %"
-    return f"; {percent} faster than the next, {label(row.case)}"
+    percent, least, most = (f"{100 * (ratio - 1):.{places}f}" for ratio in (lead.value, low, high))
+    return f"; {percent} % ({least} to {most}) faster than the next, {label(row.case)}"
 
 
 def _names(rows: Sequence[Row]) -> str:
