@@ -268,8 +268,8 @@ def test_eight_bits_compete_with_each_other_alone_and_say_what_they_cost(record:
     assert eight == (
         "resnet50, batch 1, in int8: library-fused/int8 is fastest, 144.0±2% images/s, 3.00±0.0% times "
         "library-fused/fp32 and 1.44±0.0% times library-fused/bf16, the fastest in more bits; 24 % (24 to 24) faster "
-        "than the next, onnxruntime/int8. It agrees with float32 on 86 % (83 to 89) of 500 pictures and has 76 % (72 to 80) "
-        "right, 1.6 percentage points (-0.4 to 3.8) less than float32."
+        "than the next, onnxruntime/int8. It agrees with float32 on 86 % (83 to 89) of 500 pictures and has 76 % "
+        "(72 to 80) right, 1.6 percentage points (-0.4 to 3.8) less than float32."
     )
     told = report_as_json(records)["contests"]
     assert [contest["eight_bits"] for contest in told] == [None, "int8"]
