@@ -47,7 +47,9 @@ def run(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
 def test_make_bench_needs_no_other_word(clone: Path) -> None:
     """With the smallest plan in place of the usual one, whose five minutes are no test's, and no set-up."""
     assert "\nmake bench " in PAGE
-    variables = {"PLAN": "smoke", "PYTHON": sys.executable, "VENV": "", "CUDA_VISIBLE_DEVICES": ""}
+    # what `make test` was given, `ARGS=-x`, say, is not for the make within it
+    variables = {"PLAN": "smoke", "PYTHON": sys.executable, "VENV": "", "CUDA_VISIBLE_DEVICES": "", "ARGS": ""}
+    variables |= {"MAKEFLAGS": "", "MAKEOVERRIDES": ""}
     done = subprocess.run(["make", "bench"], cwd=clone, env=os.environ | variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Records: " in done.stdout
