@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from bench.plans.case import Case
 from bench.records.fields import Check, Quantized, Score
 from bench.records.record import Record
-from bench.records.same import Key, choices, group_key, unusual
+from bench.records.same import Key, choices, group_key, in_words, unusual
 from bench.stats import paired_interval, share_interval
 from resnet.calibration import EIGHT_BITS
 
@@ -174,7 +174,7 @@ def derived_values(record: Record) -> dict[str, Any]:
     worst = max(checks, key=lambda check: check["code_distance"], default=Check())
     values: dict[str, Any] = {name: worst.get(name) for name in ("code_distance", "code_worst")}
     values["code_flips"] = max((check["code_flips"] for check in checks if "code_flips" in check), default=None)
-    values["choices"] = unusual(record) or None
+    values["choices"] = in_words(unusual(record)) or None
     values["wide"] = ", ".join(record.quantized.get("wide", ())) or None
     values["float_operations"] = ", ".join(record.quantized.get("float_operations", ())) or None
     return values | {"disk_bytes": disk_bytes(record)} | score_values(record.score)

@@ -275,11 +275,11 @@ def choices(record: Record) -> dict[str, str]:
     return {"threads": str(threads)} | {name.replace("_", "-"): value for name, value in chosen.items()}
 
 
-def unusual(record: Record) -> str:
-    """Return in words what was asked for with options that are in no case's name: `num-classes 10, keep-wide conv1`."""
+def unusual(record: Record) -> Traits:
+    """Return what was asked for with options that are in no name of a case: classes, channels, unusual choices."""
     given = at(record.network, ["given"]) or {}
     words = {name.replace("_", "-"): str(given[name]) for name in ("num_classes", "in_channels") if name in given}
-    return in_words(not_usual((words | choices(record)).items()))
+    return not_usual((words | choices(record)).items())
 
 
 def not_usual(traits: Iterable[tuple[str, str]]) -> Traits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -39,9 +38,10 @@ def describe_choices(records: Sequence[Record]) -> str:
     """Return sentences on choices that are not the usual ones, with the layers that a number of them kept wide."""
     having: dict[str, list[Record]] = {}
     for record in records:
-        for word in filter(None, unusual(record).split(", ")):
-            layers = ", ".join(record.quantized.get("wide", ())) if re.fullmatch(r"keep-wide \d+", word) else ""
-            having.setdefault(word + f" ({layers})" * bool(layers), []).append(record)
+        for name, value in unusual(record):
+            counted = name == "keep-wide" and value.isdecimal()
+            layers = ", ".join(record.quantized.get("wide", ())) if counted else ""
+            having.setdefault(f"{name} {value}" + f" ({layers})" * bool(layers), []).append(record)
     together: dict[tuple[int, ...], list[str]] = {}
     for word, of_word in having.items():
         together.setdefault(tuple(map(id, of_word)), []).append(word)

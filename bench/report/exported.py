@@ -58,7 +58,7 @@ def summary_as_json(records: list[Record], rows: list[Row], settle: Settle | Non
 
 
 def _row_as_json(row: Row) -> dict[str, Any]:
-    choices = row.choices or unusual(row.records[-1]) or None
+    choices = row.choices or in_words(unusual(row.records[-1])) or None
     values: dict[str, Any] = {"case": row.case.name, "choices": choices, "rounds": row.rounds}
     for view in VIEWS.values():
         values |= {column.key: column.value(row) for column in view.columns}

@@ -153,9 +153,9 @@ def _error(data: JsonObject, name: str) -> JsonObject:
     return row
 
 
-def print_layers(out: Console, data: JsonObject, most: int) -> None:
-    """Print the `most` costly layers with a bar each, the first and the last, the whole network, and what it means."""
-    whole, *rows = layer_rows(data)
+def print_layers(out: Console, data: JsonObject, table_rows: Sequence[JsonObject], most: int) -> None:
+    """Print the `most` costly of `layer_rows` with a bar each, the first and the last, all, and what it means."""
+    whole, *rows = table_rows
     labelled = "accuracy" in whole
     titles = ["#", "layer", "RMS%", "", "agree%", *(["right%"] if labelled else []), "kept wide %"]
     table, longest = grid(*titles, text={"layer", ""}), BAR - 7 * labelled
@@ -168,7 +168,7 @@ def print_layers(out: Console, data: JsonObject, most: int) -> None:
     out.print(table)
     if left := len(rows) - len(shown):
         out.print(f"Left out: {left} {plural(left, 'layer')} of less error; --csv has them all.", markup=False)
-    out.print("\n".join(describe_layers(data)), markup=False)
+    out.print("\n".join(describe_layers(data, table_rows)), markup=False)
     out.print(LAYER_LEGEND.format(right="right%: right answers; " * labelled), style="dim", markup=False)
 
 
@@ -182,9 +182,9 @@ def _errors(data: JsonObject, name: str, bar: str) -> list[str]:
     return [f"{100 * rms(data, name)[0]:.2f}", bar, *map(percent_share, shares)]
 
 
-def describe_layers(data: JsonObject) -> list[str]:
+def describe_layers(data: JsonObject, table_rows: Sequence[JsonObject]) -> list[str]:
     """Return sentences: what keeping layers wide can take off at most, and if the first and the last cost most."""
-    rows = {row["layer"]: row for row in layer_rows(data)[1:]}
+    rows = {row["layer"]: row for row in table_rows[1:]}
     error, low, high = (None if end is None else f"{100 * end:.3g}" for end in rms(data, ALL_WIDE))
     within, agree = f" ({low} to {high})" if low else "", share(data, ALL_WIDE).percent()
     more = rms_ratio(data, ALL_WIDE, WHOLE)

@@ -56,10 +56,10 @@ def describe_failure(error: Exception) -> Ended:
         return {"status": status, "reason": reason}
     text = str(error) or name
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = blame(error)
-    if isinstance(error, ValueError) and not where and _is_refusal(frame):
+    theirs = blame(error)
+    if isinstance(error, ValueError) and not theirs and _is_refusal(frame):
         return {"status": status, "reason": str(error)}
-    where = where or f"{Path(frame.filename).name}:{frame.lineno}"
+    where = theirs or f"{Path(frame.filename).name}:{frame.lineno}"
     lines = [line for line in text.splitlines() if line.strip()]
     brief = "\n".join(lines[:12])
     return {"status": status, "reason": f"{name}: {brief} ({where})" + _cure_for_want_of_room(error)}

@@ -18,7 +18,7 @@ from resnet.code import Unserved
 from resnet.onnx.export import FOLDED, INPUT, onnx_file
 from resnet.onnx.names import WRAPPER, layer_of
 from resnet.onnx.steps import RELUS, read_steps
-from resnet.quant.network import Scheme, grid
+from resnet.quant.network import Scheme, check_named, grid
 from resnet.quant.ranges import calibrate, digest
 from resnet.quant.steps import Grid
 from resnet.quiet import quiet
@@ -144,6 +144,5 @@ def _nodes_of(graph: GraphProto, wide: Collection[str]) -> list[str]:
     """Return the names of the nodes of layers; raises ValueError for one that the graph has not."""
     layers = {layer_of(node.input[1]): node.name for node in graph.node if node.op_type in LAYERS}
     names = {layer.removeprefix(WRAPPER): node for layer, node in layers.items()} | layers
-    if unknown := sorted(set(wide) - set(names)):
-        raise ValueError(f"no layer is called {unknown[0]}; there are {', '.join(layers)}")
+    check_named(set(wide) - names.keys(), layers)
     return sorted({names[name] for name in wide})

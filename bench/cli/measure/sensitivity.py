@@ -95,7 +95,7 @@ def sensitivity(
         there, precision = FORMATS_OF[word]
         eight = [case.variant for case in plan.cases if case.precision == precision]
         variants = dict.fromkeys(name for name in eight if precision in find_variant(name).serves.get(there, ()))
-        _print(as_markdown, result, job, most or (16 if lost is None else 0), ",".join(variants))
+        _print(as_markdown, result, rows, job, most or (16 if lost is None else 0), ",".join(variants))
     if lost is not None and not result["found"]["met"]:
         _fail(result["found"], lost)
 
@@ -133,7 +133,9 @@ def _describe(job: SensitivityJob, answer: Any) -> dict[str, Any]:
     return facts | {"environment": environment()} | report.compress(answer)
 
 
-def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: int, variants: str) -> None:
+def _print(
+    as_markdown: bool, data: dict[str, Any], rows: list[dict[str, Any]], job: SensitivityJob, most: int, variants: str
+) -> None:
     out = console_for(as_markdown)
     how = "" if job.methods else f", calibrated by {data['calibrate']}"
     out.print(f"{data['model']} at {data['image']} pixels, {data['formats']} activations{how}", style="bold")
@@ -150,9 +152,9 @@ def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: i
         out.print(report.METHOD_LEGEND, style="dim", markup=False)
         return
     if most:
-        report.print_layers(out, data, most)
+        report.print_layers(out, data, rows, most)
     elif not data["found"]["met"]:
-        out.print(report.describe_layers(data)[0], markup=False)
+        out.print(report.describe_layers(data, rows)[0], markup=False)
     if job.most_lost is not None:
         out.print(report.describe_search(data, job.most_lost), markup=False)
         if data["found"]["met"]:

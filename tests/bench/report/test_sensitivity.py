@@ -65,7 +65,7 @@ def test_layers_whose_errors_are_within_noise_share_their_places() -> None:
     ]  # fmt: skip
     assert (
         "the first layer (conv1) is number 1-2 of 3; the last (fc) is number 1-2 of 3"
-        in report.describe_layers(data)[1]
+        in report.describe_layers(data, report.layer_rows(data))[1]
     )
     for effect in data["effects"].values():
         del effect["squares"][1:]  # all of one file: no interval, no order
@@ -83,7 +83,7 @@ def test_layers_whose_errors_are_within_noise_share_their_places() -> None:
 def test_an_error_that_wide_layers_do_not_lower_is_no_part_of_the_whole(files: list[float], said: str) -> None:
     data = layered()
     data["effects"]["all wide"]["squares"] = files
-    assert said in report.describe_layers(data)[0]
+    assert said in report.describe_layers(data, report.layer_rows(data))[0]
 
 
 def test_a_change_is_of_the_errors_shown_and_not_a_mean_over_files() -> None:
@@ -123,7 +123,7 @@ def test_a_bare_limit_needs_as_many_pictures_as_show_it_where_none_is_lost() -> 
 
 def test_the_table_has_a_bar_and_fits_a_terminal() -> None:
     out = Console(file=io.StringIO(), width=80)
-    report.print_layers(out, layered(), 1)
+    report.print_layers(out, layered(), report.layer_rows(layered()), 1)
     text = out.file.getvalue()  # type: ignore[attr-defined]
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
@@ -136,11 +136,11 @@ def test_the_table_has_a_bar_and_fits_a_terminal() -> None:
         effect["right"] = effect["agree"]
     labelled["effects"]["quantized:fc"]["squares"] = [3.9] * 10
     out = Console(file=io.StringIO(), width=80)
-    report.print_layers(out, labelled, 1)
+    report.print_layers(out, labelled, report.layer_rows(labelled), 1)
     text = out.file.getvalue()  # type: ignore[attr-defined]
     assert "…" not in text
     assert "right%" in text
-    sentences = report.describe_layers(layered())
+    sentences = report.describe_layers(layered(), report.layer_rows(layered()))
     assert sentences[0].startswith(
         "With every layer wide the error is 2.52 % (2.51 to 2.54), and 65 % (41 to 85) agree"
     )

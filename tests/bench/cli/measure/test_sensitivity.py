@@ -117,7 +117,7 @@ def test_a_command_for_another_device_says_so(
     job = SensitivityJob(Case.parse("resnet18/fused/fp8/b1/i32/stream"), Settings(), 0, "noise", formats, 4, False, 0.4)
     data = {"model": "resnet18", "image": 32, "formats": formats, "calibrate": "mse", "calibration_pictures": 8}
     found = {"wide": [], "pictures": 16, "chosen": [1, None], "checked": [1, None], "met": True}
-    _print(False, data | {"pictures": 4, "found": found}, job, 0, "fused")
+    _print(False, data | {"pictures": 4, "found": found}, [], job, 0, "fused")
     printed = capsys.readouterr().out
     assert "RMS%" not in printed  # the table is not repeated before each answer
     said = f"For a GPU, with {formats} activations; a CPU, as here, has uint8:"
