@@ -48,6 +48,12 @@ class Progress(Events):
         self.total = total
         self.bar.update(self.task, total=total)
 
+    def ahead(self, done: int, total: int) -> None:
+        self.what = "compiling ahead"
+        self._update(f"{done} of {total}")
+        if not err.is_terminal:
+            hint(f"compiling ahead: {done} of {total}")
+
     def starts(self, case: Case | str) -> None:
         self.what = case.name if isinstance(case, Case) else case
         if isinstance(case, Case):

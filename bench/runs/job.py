@@ -95,6 +95,17 @@ class FitJob(RunJob[CaseAnswer], name="fit"):
     """Try if the case's batch fits into memory."""
 
 
+class Empty(Ended):
+    """An answer without content: nothing is to be said, or everything was sent as stages on the way."""
+
+
+@dataclass(frozen=True)
+class AheadJob(RunJob[Empty], name="ahead"):
+    """Prepare the case and call it once, for the compile caches that this fills, by so many compilers at a time."""
+
+    compilers: int = 1
+
+
 def fit_job(job: CaseJob, batch: int) -> FitJob:
     """Return the job that tries if `batch` images fit; the case of `job` has batch `max`."""
     values = {field.name: getattr(job, field.name) for field in fields(FitJob)}
@@ -275,10 +286,6 @@ class CeilingsJob(Job[CeilingsAnswer], name="ceilings"):
     device: str
     flags: list[str]
     quick: bool = False
-
-
-class Empty(Ended):
-    """An answer without content: everything was sent as stages on the way."""
 
 
 PartOutcome = Json  # status, reason, seconds, and the part's further fields

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from bench.records.record import Record
 from bench.records.same import SweepConditions
 from bench.records.store import Store
 from bench.runs import largest, process
+from bench.runs.ahead import Ahead, compile_ahead, to_compile
 from bench.runs.estimate import Budget
 from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnswer, reference_job
 from bench.runs.process import Ask, checked, request
@@ -111,6 +112,8 @@ class Sweep:
                     yield [Turn(case, 0, -1, partial(self._append, Record(case, 0, "skipped", reason)))]
             short = self.budget_s < float("inf")
             total = sum((case, number) not in done for case in self._runnable for number in range(self.plan.rounds))
+            ahead = self.ahead(case for case in self._runnable if (case, 0) not in done)
+            compile_ahead(ahead, self.env, self._budget.left_s(), self.events)
             for number, cases in rounds_of(self.plan, self._runnable, self._records, self.seed, short, self._in_turns):
                 if number >= self.plan.rounds:  # an added round, whose cases depend on the results so far
                     total += sum((case, number) not in done for case in cases)
@@ -124,12 +127,16 @@ class Sweep:
                     if within := [turn for turn in group if not self._over_budget(turn.case)]:
                         yield within
 
+    def ahead(self, cases: Iterable[Case]) -> list[Ahead]:
+        """Return what is to be compiled ahead for executions; nothing for cold starts and another checkout's."""
+        usual = not self.cold and self.ask is process.ask
+        return to_compile([self._job(case, {}) for case in dict.fromkeys(cases)], self.env) if usual else []
+
     def due(self) -> list[Case]:
         """Return the case of each execution that `run` would do now, but of added rounds. Raises as `turns`."""
         self._now = SweepConditions.of(self.plan, self.env, self.seed, self.source)
         _, runnable = self._split_cases()
-        records = earlier_records(self.store, self._now, self.resume or self.retry, self.data)
-        done = standing(records, self.retry)
+        done = standing(earlier_records(self.store, self._now, self.resume or self.retry, self.data), self.retry)
         return [case for number in range(self.plan.rounds) for case in runnable if (case, number) not in done]
 
     def _over_budget(self, case: Case, more_s: float = 0.0) -> bool:
@@ -142,7 +149,7 @@ class Sweep:
         """Return the cases that this machine cannot run, with the reasons, and those that it can."""
         reasons = {case: why_not(case, self.env, self.plan.reserved) for case in self.plan.cases}
         skipped = {case: reason for case, reason in reasons.items() if reason}
-        return skipped, [case for case in self.plan.cases if case not in skipped]
+        return skipped, [case for case, reason in reasons.items() if not reason]
 
     @property
     def _in_turns(self) -> bool:

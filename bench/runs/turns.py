@@ -50,6 +50,9 @@ class Events:
     def planned(self, total: int) -> None:
         """`total` cases are about to run, without skipped ones."""
 
+    def ahead(self, done: int, total: int) -> None:
+        """So many of the cases that are compiled ahead are."""
+
     def starts(self, case: Case | str) -> None:
         """This case, or the references of a model, is now running."""
 
