@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.machine.watch import Watch
 from bench.runs.job import CaseAnswer, CaseJob, Notify
 from bench.runs.wire import Pause
-from bench.worker import STARTED
+from bench.worker import STARTED, forks
 from bench.worker.runtime import cache_state, describe_runtime, fresh_caches
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def measure_case(
     from bench.worker.prepare import first_call, job_material, read_job_truth
     from bench.worker.score import score_case
 
-    cold: dict[str, Any] = {"import_s": time.perf_counter() - STARTED}
+    cold: dict[str, Any] = {"import_s": None if forks.forked else time.perf_counter() - STARTED}
     with Watch() as watch, on_device(job.device) as clock:
         notify("build")
         start = time.perf_counter()
@@ -99,7 +99,7 @@ def _measure(
     from bench.worker.measure import measure as loop
     from bench.worker.measure import memory
     from bench.worker.measure.energy import measure_energy
-    from bench.worker.turns import Turns
+    from bench.worker.measure.turns import Turns
 
     settings, buffers = job.settings, list(range(len(inputs)))
     turns = Turns(pause, watch)
