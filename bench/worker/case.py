@@ -37,7 +37,7 @@ def measure_case(
     from bench.worker.failure import Wrong
     from bench.worker.gate import poison
     from bench.worker.measure.clock import on_device
-    from bench.worker.prepare import first_call, job_material, read_job_truth
+    from bench.worker.prepare import describe_artefact, first_call, job_material, read_job_truth
     from bench.worker.score import score_case
     from bench.worker.turns import Turns
 
@@ -61,9 +61,12 @@ def measure_case(
         cold["place_s"] = time.perf_counter() - start
         ends = material.built.ends
         quantized = truth.admit(runner, material.built.module)
+        cold["artefact"] = describe_artefact(runner, material, cold["prepare_s"])
         material.release()
         first, cold["first_call_s"] = first_call(runner, inputs, clock)
         cold["caches"] = "fresh" if job.caches else cache_state(runner.details)
+        if cold["caches"] not in ("warm", "unused"):  # it made the artefact, or compiled what a cache would have had
+            cold["artefact"].pop("load_s", None)
         poison(first, clock)
         answer: CaseAnswer = {
             **provenance,
