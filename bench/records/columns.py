@@ -98,6 +98,7 @@ COLUMNS: dict[str, Column] = {
     "load_s": Column("float", "cold.artefact.load_s", "s to have it ready, in a process that found it"),
     "first_answer_s": Column("float", "derived.first_answer_s", "s of such a process: import_s, load_s, place_s, call"),
     "caches": Column("word", "cold.caches", "compile caches at the start: fresh, cold, partly, warm, unused"),
+    "process": Column("word", "runtime.process", "how the process was started: forked from a server, or fresh"),
     "memory_weights": Column("int", "memory.weights", "bytes, as the variant holds them"),
     "memory_allocator_allocated_peak": Column("int", "memory.allocator_allocated_peak", "bytes"),
     "memory_allocator_reserved_peak": Column("int", "memory.allocator_reserved_peak", "bytes"),
