@@ -177,7 +177,11 @@ VIEWS = {
         file, in memory already, to what can be called, in a process that found it made, and what it compiles cached
         (a state dict: reading it and preparing); first: the first call; answer s: a fresh process's first answer,
         import, load, placing inputs and first call""",
-        {"answer s": {"-": "this process had to make the file, or had imported before: run it again, without --cold"}},
+        {
+            "answer s": {
+                "-": "its process made the file, or was forked: again with RESNET_BENCH_START=fresh, without --cold"
+            }
+        },
         wrapped=("variant",),
     ),
     "memory": View(

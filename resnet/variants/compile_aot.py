@@ -19,6 +19,7 @@ from resnet.outside.wrapper import first_line
 from resnet.quiet import quiet
 from resnet.runner import DTYPES, Forward, Runner, TorchRunner, autocast, converted, weights_bytes, with_launch
 from resnet.variants.compile_max import inductor_options
+from resnet.variants.inductor import kept
 from resnet.weights.synthetic import digest
 
 # Part of the cache's key: raise it when this module changes the package.
@@ -76,7 +77,7 @@ def _package(model: nn.Module, placed: Tensor, options: dict[str, Any], path: Pa
             ) from error
         from torch._inductor import aoti_compile_and_package
 
-        with path.open("wb") as file:  # not its name: a file that is not whole has another ending
+        with kept(), path.open("wb") as file:  # not its name: a file that is not whole has another ending
             aoti_compile_and_package(program, package_path=file, inductor_configs=dict(options))
 
 
