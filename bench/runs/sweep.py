@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain, count, groupby
 from pathlib import Path
 from threading import Event, Lock
 
@@ -193,7 +193,8 @@ class Sweep:
         """
         with ExitStack() as stack:
             alike = [list(part) for _, part in groupby(turns, lambda turn: compared(turn.case))]
-            groups = [stack.enter_context(closing(self._run_alike(part))) for part in alike]
+            numbers = count(next_turn(self.records, turns[0].round))
+            groups = [stack.enter_context(closing(self._run_alike(part, numbers))) for part in alike]
             while groups:
                 for group in list(groups):
                     for record in group:
@@ -203,7 +204,7 @@ class Sweep:
                     else:
                         groups.remove(group)
 
-    def _run_alike(self, turns: list[Turn]) -> Generator[Record | None]:
+    def _run_alike(self, turns: list[Turn], numbers: Iterator[int]) -> Generator[Record | None]:
         """Run cases that are compared with each other; yield each record, and None after each part but the last."""
         number, places, settings = turns[0].round, {turn.case: turn.place for turn in turns}, self.plan.settings
         due = {(case, number) for case in places}
@@ -213,8 +214,7 @@ class Sweep:
             return
         settings = replace(settings, group_s=max(0.0, min(settings.group_s, self._budget.left_s())))
         start, chance = partial(self._start, reference.data["paths"]), random.Random(f"turns {self.seed} {number}")
-        first = next_turn(self.records, number)
-        group = Group(list(places), start, settings, chance, first, over=self._over_budget, events=self.events)
+        group = Group(list(places), start, settings, chance, numbers, over=self._over_budget, events=self.events)
         again: list[tuple[Ended, str]] = []  # alone, when no other process of the group is left
         self._live.append((number, group.live))
         for member in group.run():
