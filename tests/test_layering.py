@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "ARCHITECTURE.md"
 PACKAGES = ("kernels", "resnet", "bench")
 HEAVY = {"torch", "triton", "onnxruntime"}  # never in a parent, not even by way of another module
 SLOW = {"numpy", "pandas", "scipy", "pyarrow"}  # half a second that `bench list` does not need
-LAZY = {"onnx", "onnxruntime", "onnxscript", "sklearn", "skimage", "PIL", "matplotlib", "ruptures"} | {
+LAZY = {"onnx", "onnxruntime", "onnxscript", "sklearn", "skimage", "PIL", "matplotlib"} | {
     "keras", "h5py", "safetensors", "timm", "torchvision", "vl_convert", "jinja2", "playwright", "openvino", "torchao",
 }  # fmt: skip
 MODULES = 16  # in a folder, its __init__ aside
