@@ -6,12 +6,15 @@ text. The policy in its head lets only the two scripts run that are part of it, 
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
@@ -25,6 +28,7 @@ from bench.report.page.settings import depth
 from bench.report.page.words import WORDS
 from bench.report.views import VIEWS, notes
 from bench.text import visible
+from resnet.cache import cached_file
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
 MARKED = re.compile(r"\[\[(.+?)\]\]")  # a word of a caption that has an explanation
@@ -46,7 +50,8 @@ def render_page(folders: Iterable[str | Path]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     folders = list(folders)
-    data = gather(folders)
+    with _uncollected():
+        data = gather(folders)
     drawn = [(section, section.draw(data)) for section in sections.SECTIONS]
     specs = {name: spec for _, of_section in drawn for name, spec in of_section.items()}
     library, script = library_source(), _asset("page.js")
@@ -71,6 +76,18 @@ def render_page(folders: Iterable[str | Path]) -> str:
         library=library,
         script=script,
     )
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the search for cycles, which goes through millions of living objects again and again: a fifth of a page."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def shown(value: Any) -> Any:
@@ -132,10 +149,20 @@ def _source_expression(script: str) -> str:
 
 @cache
 def library_source() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed from the copy in vl-convert: 0.9 MB."""
+    """Return Vega, Vega-Lite and Vega-Embed from the copy in vl-convert: 0.9 MB, bundled once for each version."""
     import vl_convert
 
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    def bundle() -> bytes:
+        return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")).encode()
+
+    def write(file: Path) -> None:
+        file.write_bytes(bundle())
+
+    try:
+        path, _ = cached_file(f"vegaEmbed of vl-convert {version('vl-convert-python')}", ".js", write)
+        return path.read_bytes().decode()
+    except (OSError, PackageNotFoundError):  # it takes a second of a core
+        return bundle().decode()
 
 
 def _asset(name: str) -> str:
