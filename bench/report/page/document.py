@@ -11,10 +11,9 @@ import hashlib
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
@@ -50,8 +49,11 @@ def render_page(folders: Iterable[str | Path]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     folders = list(folders)
-    with _uncollected():
+    gc.disable()  # a fifth of the time would go into searching millions of living objects for cycles
+    try:
         data = gather(folders)
+    finally:
+        gc.enable()
     drawn = [(section, section.draw(data)) for section in sections.SECTIONS]
     specs = {name: spec for _, of_section in drawn for name, spec in of_section.items()}
     library, script = library_source(), _asset("page.js")
@@ -76,18 +78,6 @@ def render_page(folders: Iterable[str | Path]) -> str:
         library=library,
         script=script,
     )
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Pause the search for cycles, which goes through millions of living objects again and again: a fifth of a page."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def shown(value: Any) -> Any:
@@ -152,17 +142,11 @@ def library_source() -> str:
     """Return Vega, Vega-Lite and Vega-Embed from the copy in vl-convert: 0.9 MB, bundled once for each version."""
     import vl_convert
 
-    def bundle() -> bytes:
-        return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")).encode()
-
     def write(file: Path) -> None:
-        file.write_bytes(bundle())
+        file.write_text(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), encoding="utf-8")
 
-    try:
-        path, _ = cached_file(f"vegaEmbed of vl-convert {version('vl-convert-python')}", ".js", write)
-        return path.read_bytes().decode()
-    except (OSError, PackageNotFoundError):  # it takes a second of a core
-        return bundle().decode()
+    path, _ = cached_file(f"vegaEmbed of vl-convert {version('vl-convert-python')}", ".js", write)
+    return path.read_text(encoding="utf-8")
 
 
 def _asset(name: str) -> str:
