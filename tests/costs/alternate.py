@@ -28,7 +28,7 @@ from bench.files import owned_folder
 from bench.machine.environment import ROOT, child_variables
 from bench.machine.facts import Commit
 from bench.machine.provenance import commit_of
-from bench.runs.snapshot import WORKING_TREE
+from bench.machine.snapshot import WORKING_TREE
 from bench.runs.worktree import checkouts
 from bench.stats import Ratio, ratio
 
