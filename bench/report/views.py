@@ -271,9 +271,9 @@ def notes(view: View, rows: list[Row]) -> str:
         named = set(clause.partition(": ")[0].split(", "))
         if named & set(view.titles) or not named & TITLES:
             clauses.append(clause)
-    for column in view.columns:
+    for column in (column for column in view.columns if column.title in view.marks):
         texts = [column.cell(row) for row in rows]
-        for mark, text in view.marks.get(column.title, {}).items():
+        for mark, text in view.marks[column.title].items():
             if any(mark in cell for cell in texts):
                 clauses.append(f"{mark} ({column.title}): {text}")
     return f"{'; '.join(clauses)}. {WORDS}"
