@@ -34,7 +34,13 @@ from bench.stats import Ratio, ratio
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 LIMIT_S = 600.0
+END_S = 15.0  # that a command has to end in order
 KIB_A_MIB = 1024
+CACHES = (
+    "RESNET_CACHE",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TRITON_CACHE_DIR",
+)  # what one side's code wrote the other may read
 T = TypeVar("T")
 
 
@@ -104,10 +110,11 @@ def _ended(launcher: subprocess.Popen[bytes]) -> Iterator[None]:
     except subprocess.TimeoutExpired:
         raise CostError(f"no end after {LIMIT_S:.0f} s: {launcher.args!r}") from None
     finally:
-        if launcher.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(launcher.pid, signal.SIGKILL)
-            launcher.wait()
+        for number in (signal.SIGTERM, signal.SIGKILL):  # in order first, then by force
+            if launcher.poll() is None:
+                os.killpg(launcher.pid, number)
+                with suppress(subprocess.TimeoutExpired):
+                    launcher.wait(END_S)
 
 
 def alternate(works: Sequence[Callable[[], T]], repeats: int) -> list[list[T]]:
@@ -144,7 +151,7 @@ def sides(base: str, repository: Path = ROOT) -> Iterator[tuple[Side, Side]]:
     ):
         made = []
         for checkout, name in zip(pair, ("before", "after"), strict=True):
-            caches = {"RESNET_CACHE": str(folder / name)}
+            caches = {variable: str(folder / name / variable.lower()) for variable in CACHES}
             home = checkout.home
             made.append(Side(name, home.root, home.python, home.variables | caches, checkout.provenance))
         yield made[0], made[1]
