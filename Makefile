@@ -127,9 +127,6 @@ kernels: setup
 static: setup
 	@$(RUN) bench counts static --against results/static/counts.json $(ARGS)
 
-.PHONY: facts  # the name of `static` in the version before
-facts: static
-
 gpu: setup
 	@$(RUN) bench campaign $(STAGE) $(if $(BUDGET),--budget $(BUDGET)) $(if $(filter-out 0 no false,$(DRY)),--dry) $(ARGS)
 

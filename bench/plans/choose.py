@@ -139,7 +139,7 @@ def _adhoc(axes: Words, device: str) -> Plan:
             f"say which cases: a plan ({', '.join(plan_names())}, or a TOML file), a case's name, or axes such as "
             f"--model resnet18 --variant eager,compile --batch 1,8; `{command_line('list')}` shows what there is"
         )
-    cases = tuple(cases_of(axes, device or environments.device(environments.environment())))
+    cases = tuple(cases_of(axes, device or environments.device(environments.devices())))
     return Plan(ADHOC, "Cases named by the command.", cases)
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
+from bench.errors import Lost as Lost
 from bench.errors import StoreError
 from bench.files import NO_ROOM, describe_room
 from bench.plans.words import narrow
@@ -115,12 +116,6 @@ class Store:
             self.file, left_out, {(case.name, number) for case, number in latest}, len(records)
         )
         return [record for record in records if latest[record.case, record.round] is record]
-
-
-class Lost(str):
-    """A sentence on a line that is left out and whose round no other line has: an answer may be another with it."""
-
-    __slots__ = ()
 
 
 def describe_damage(

@@ -1,4 +1,4 @@
-"""Many items processed by child processes, one after the other: a death costs the item in flight, and the rest goes on.
+"""Many items processed by child processes: a death costs the item in flight, and the rest goes on; or several at once.
 
 A child reports which item it begins and which it has finished; the caller records that in an `InFlight`. The item in
 flight when a process died is blamed for the death. If several were in flight, as in a pool of threads, the next process
@@ -8,9 +8,11 @@ does one at a time, so that the deadly one shows.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from math import inf
+from threading import Event
 from typing import Any, Generic, TypeVar
 
 from bench.runs.process import Answer
@@ -19,6 +21,7 @@ from bench.runs.process import Answer
 FINAL_STATUSES = ("ok", "skipped", "error")
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -98,3 +101,30 @@ def _is_idle(in_flight: InFlight[Item], one_at_a_time: bool, answer: Answer[Any]
     """Return whether a process finished no item, and did not narrow down the one that kills it either."""
     narrowed = answer.status != "ok" and (len(in_flight.items) == 1 or (bool(in_flight.items) and not one_at_a_time))
     return not in_flight.done and not narrowed
+
+
+def at_once(work: Iterator[tuple[Callable[[], Result], bool]], jobs: int, stop: Event) -> Iterator[Result]:
+    """Yield the results of functions as they end, of which `jobs` run at a time, each in a thread.
+
+    One that has True beside it runs alone. `stop` is set as this ends, by an exception too: it ends their processes.
+    """
+    running: set[Future[Result]] = set()
+    stop.clear()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for function, exclusive in work:
+                yield from _collect(running, 0 if exclusive else jobs - 1)
+                running.add(pool.submit(function))
+                yield from _collect(running, 0 if exclusive else jobs - 1)
+            yield from _collect(running, 0)
+        finally:
+            stop.set()
+
+
+def _collect(running: set[Future[Result]], limit: int) -> Iterator[Result]:
+    """Yield the results of functions as they end, and remove these from `running`, until at most `limit` run."""
+    while len(running) > limit:
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        running -= done
+        for future in done:
+            yield future.result()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from bench.worker.measure.clock import Clock
     from bench.worker.truth import Truth
+    from bench.worker.turns import Turns
     from resnet.runner import Runner
 
 Measure = Callable[..., Any]  # (forward, inputs, clock, settings), as `bench.worker.measure.measure.measure` has them
@@ -38,6 +39,7 @@ def measure_case(
     from bench.worker.measure.clock import on_device
     from bench.worker.prepare import first_call, job_material, read_job_truth
     from bench.worker.score import score_case
+    from bench.worker.turns import Turns
 
     cold: dict[str, Any] = {"import_s": time.perf_counter() - STARTED}
     with Watch() as watch, on_device(job.device) as clock:
@@ -70,7 +72,8 @@ def measure_case(
             "quantized": quantized,
             "runtime": describe_runtime(job.device),
         }
-        answer |= _measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure, pause)
+        turns = Turns(pause, watch, answer) if pause else None
+        answer |= _measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure, turns)
         if answer["status"] != "ok":
             return answer
         notify("score")
@@ -91,7 +94,7 @@ def _measure(
     watch: Watch,
     notify: Notify,
     measure: Measure | None,
-    pause: Pause | None,
+    turns: Turns | None,
 ) -> CaseAnswer:
     """Check, time and check a runner whose inputs are placed; `fresh` is a batch that it has not seen."""
     from bench.worker.failure import Wrong
@@ -99,10 +102,8 @@ def _measure(
     from bench.worker.measure import measure as loop
     from bench.worker.measure import memory
     from bench.worker.measure.energy import measure_energy
-    from bench.worker.turns import Turns
 
     settings, buffers = job.settings, list(range(len(inputs)))
-    turns = Turns(pause, watch)
     try:
         when = "before timing"
         notify("gate")
@@ -110,9 +111,10 @@ def _measure(
         memory.reset_peaks()
         notify("measure")
         measured = (measure or loop.measure)(
-            runner, inputs, clock, replace(settings, throughput_s=0.0) if pause else settings
+            runner, inputs, clock, replace(settings, throughput_s=0.0) if turns else settings
         )
-        turns.take(runner, inputs, clock, settings, measured)
+        if turns:
+            turns.take(runner, inputs, clock, settings, measured)
         bytes_used = memory.read_memory(runner.details.get("weights_bytes"), job.device)
         measured.energy = measure_energy(runner, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
         loop.measure_flushed(runner, inputs, clock, settings, measured)

@@ -173,7 +173,7 @@ _ROWS = (
 
 VARIANTS: Mapping[str, Variant] = {row.name: row for row in _ROWS}
 
-# Old names of variants, which this version still accepts: `mixed` was confused with mixed precision.
+# Names of variants in old records and commits: `mixed` was confused with mixed precision.
 RENAMED: Mapping[str, str] = {"mixed": "per-layer"}
 
 # The row of a variant from outside: its code says what it does not serve, when a child runs it.

@@ -12,7 +12,7 @@ from typer import Option
 
 from bench.cli.again import again
 from bench.cli.console import prepare_folders, read_records, tell
-from bench.cli.measure.cases import estimate_sweep
+from bench.cli.measure.dry import estimate_sweep
 from bench.cli.progress import Progress
 from bench.cli.reported import nothing_measured
 from bench.errors import FAILED, STOPPED

@@ -71,7 +71,7 @@ def test_axes_that_are_left_open_have_every_variant_that_exists() -> None:
         ("timm:convnext_tiny/eager", ["timm:convnext_tiny/eager/fp32/b1/i224/stream"]),
         ("resnet18/eager/b2", ["resnet18/eager/fp32/b2/i224/stream"]),
         ("resnet18/eager/fp32/b1,2/i32", [f"resnet18/eager/fp32/{batch}/i32/stream" for batch in ("b1", "b2")]),
-        ("resnet50v1.5/mixed/fp16", ["resnet50/per-layer/fp16/b1/i224/stream"]),
+        ("resnet50v1.5/per-layer/fp16", ["resnet50/per-layer/fp16/b1/i224/stream"]),
         (
             "resnet*/eager/fp32/b?/i*/stream",
             [f"resnet{depth}/eager/fp32/{batch}/i224/stream" for depth in ARCHS for batch in ("b1", "b8")],
