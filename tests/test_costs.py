@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.costs import record as records
-from tests.costs.__main__ import measure, measure_all
+from tests.costs.__main__ import Place, measure, measure_all
 from tests.costs.alternate import CostError, Side, alternate, exponent, sides, spend, this_checkout
 from tests.costs.table import COSTS, CPU, PASS, PEAK, WALL, Cost, Goal
 from tests.repositories import git
@@ -43,12 +43,12 @@ def test_a_cost_is_a_row_a_measure_with_values_of_each_turn(tmp_path: Path) -> N
     assert by_measure["answer"]["points"][0]["after"] == [4.0] * 3
     table = records.markdown(record)
     assert "| `test` | `bench test` | CPU-s / pass | " in table
-    assert "| at most 1.000 of before | met |" in table
+    assert "| at most 1 of before | met |" in table
 
 
 def test_sizes_have_the_power_that_a_measure_grows_by(tmp_path: Path) -> None:
     cost = Cost("test", "", "", ("python", "-c", FILLS, "{size}"), 1, {PEAK: None}, sizes=(1, 20, 60), before=False)
-    (row,) = measure(cost, BOTH, tmp_path)
+    (row,) = measure(cost, BOTH, Place(tmp_path))
     peaks = [point["after_median"] for point in row["points"]]
     assert peaks[0] < 40, "the peak of whoever started it is taken for its own"
     assert peaks[2] - peaks[1] == pytest.approx(40, abs=4)
@@ -90,13 +90,13 @@ def test_processes_that_outlive_the_command_are_counted() -> None:
 
 def test_a_command_that_fails_is_a_row_with_its_reason_and_the_next_is_measured(tmp_path: Path) -> None:
     path = tmp_path / "costs.json"
-    bad = Cost("bad", "", "bench bad", ("python", "-c", "import sys; sys.exit('no such thing')"), 1)
+    bad = Cost("bad", "", "bench bad", ("python", "-c", "import sys; sys.exit('no such /place/thing')"), 1)
     assert measure_all([bad, Cost("good", "", "bench good", PASS, 1)], BOTH, path) == 1
     first, second = records.read(path)["rows"]
-    assert first["reason"].endswith("of before ends with 1: no such thing")
-    assert "not measured: python" in records.markdown(records.read(path))
+    assert first["reason"] == "of before: it ends with 1: no such thing"
+    assert "not measured: of before" in records.markdown(records.read(path))
     assert "points" in second
-    with pytest.raises(CostError, match="ends with -9"):
+    with pytest.raises(CostError, match="ends with -9: it printed nothing"):
         spend(["python", "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"], HERE)
 
 
@@ -111,12 +111,11 @@ def test_rows_of_a_cost_replace_those_before_and_the_rest_keeps_its_run() -> Non
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of one commit, with what `bench.runs.worktree` asks a checkout for."""
+    """A repository of one commit, with what is read of a checkout."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     folder = tmp_path / "repository"
-    names = ("pyproject.toml", "constraints.txt", "bench/__init__.py", "bench/worker.py", "resnet/__init__.py")
-    for name in (*names, "resnet/variants.py"):
+    for name in ("pyproject.toml", "bench/__init__.py", "kernels/__init__.py", "resnet/__init__.py"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("")
     git(folder, "init", "--quiet")

@@ -17,6 +17,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -50,12 +51,21 @@ def figure(measure: str, spent: Spent) -> float:
     return float(json.loads(spent.stdout.splitlines()[-1])[measure])
 
 
-def execute(cost: Cost, argv: Sequence[str], side: Side, inputs: Path, size: int) -> Spent:
+@dataclass(frozen=True)
+class Place:
+    """Where inputs are written, and what else a command's words are filled with."""
+
+    folder: Path
+    repeats: int | None = None  # in place of each cost's
+    words: Mapping[str, str] = field(default_factory=dict)
+
+
+def execute(cost: Cost, argv: Sequence[str], side: Side, inputs: Path, size: int, words: Mapping[str, str]) -> Spent:
     """Run a command of a cost once, in a checkout, with an empty folder that is removed behind it."""
     new = inputs.parent / f"new-{os.getpid()}"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
-    fills = {"{inputs}": str(inputs), "{size}": str(size), "{new}": str(new)}
+    fills = {"{inputs}": str(inputs), "{size}": str(size), "{new}": str(new), **words}
 
     def fill(word: str) -> str:
         for name, value in fills.items():
@@ -69,11 +79,11 @@ def execute(cost: Cost, argv: Sequence[str], side: Side, inputs: Path, size: int
         shutil.rmtree(new, ignore_errors=True)
 
 
-def measure(cost: Cost, pair: Mapping[str, Side], folder: Path, repeats: int | None = None) -> list[dict[str, Any]]:
+def measure(cost: Cost, pair: Mapping[str, Side], place: Place) -> list[dict[str, Any]]:
     """Return the rows of a cost, one a measure; of one that fails, with the reason in place of figures."""
     shown = {"question": cost.question, "command": cost.shown, "unit": cost.unit, "sizes_of": cost.sizes_of}
     try:
-        by_size = [_at(cost, size, pair, folder, repeats or cost.repeats) for size in cost.sizes]
+        by_size = [_at(cost, size, pair, place) for size in cost.sizes]
     except CostError as error:
         return [{"name": cost.name, "measure": name, "reason": str(error)} | shown for name in cost.goals]
     rows = []
@@ -88,29 +98,32 @@ def measure(cost: Cost, pair: Mapping[str, Side], folder: Path, repeats: int | N
     return rows
 
 
-def _at(cost: Cost, size: int, pair: Mapping[str, Side], folder: Path, repeats: int) -> dict[str, list[Spent]]:
+def _at(cost: Cost, size: int, pair: Mapping[str, Side], place: Place) -> dict[str, list[Spent]]:
     """Return what a cost spent on each side at one size, and its unit, of the same turns."""
-    inputs = folder / f"{cost.name}-{size}"
+    inputs = place.folder / f"{cost.name}-{size}"
     if cost.prepare:
         cost.prepare(inputs, size)
     works = {}
     for name, side in pair.items():
         if name == "before" and not cost.before:
             continue
-        works[name] = partial(execute, cost, cost.argv, side, inputs, size)
+        works[name] = partial(execute, cost, cost.argv, side, inputs, size, place.words)
         if cost.unit_argv:
-            works[f"{name}_unit"] = partial(execute, cost, cost.unit_argv, side, inputs, size)
+            works[f"{name}_unit"] = partial(execute, cost, cost.unit_argv, side, inputs, size, place.words)
     try:
         if cost.caches or size == cost.sizes[0]:
             for work in works.values():
                 work()  # bytecode and caches are written
-        return dict(zip(works, alternate(list(works.values()), repeats), strict=True))
+        return dict(zip(works, alternate(list(works.values()), place.repeats or cost.repeats), strict=True))
     finally:
         shutil.rmtree(inputs, ignore_errors=True)
 
 
-def measure_all(costs: Sequence[Cost], pair: Mapping[str, Side], path: Path, repeats: int | None = None) -> int:
-    """Measure some costs, and put each into the record as it ends; return how many failed."""
+def measure_all(costs: Sequence[Cost], pair: Mapping[str, Side], path: Path, **choices: Any) -> int:
+    """Measure some costs, put each into the record as it ends, and return how many failed.
+
+    `choices` are those of `Place`.
+    """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     env = environment()
     about = {"started": started, "environment": {name: env.get(name) for name in ABOUT}}
@@ -119,7 +132,7 @@ def measure_all(costs: Sequence[Cost], pair: Mapping[str, Side], path: Path, rep
     with owned_folder("inputs") as folder:
         for cost in costs:
             load, begun = os.getloadavg()[0], time.monotonic()
-            rows = measure(cost, pair, folder, repeats)
+            rows = measure(cost, pair, Place(folder, **choices))
             records.replace(record, started, about, [row | {"load_before": round(load, 2)} for row in rows])
             records.write(record, path)
             reasons = {row["reason"] for row in rows if "reason" in row}
@@ -134,6 +147,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="NAME", choices=[cost.name for cost in COSTS])
     parser.add_argument("--with-sweeps", action="store_true", help="also what wants minutes and a quiet machine")
     parser.add_argument("--repeats", type=int, metavar="N", help="turns of each cost, in place of its own number")
+    parser.add_argument("--polars", default="", metavar="DIR", help="where polars is: pip install --target DIR polars")
     parser.add_argument("--record", type=Path, default=records.RECORD, metavar="FILE")
     parser.add_argument("--splice", action="store_true", help="measure nothing; renew the table of the page")
     return parser.parse_args(argv)
@@ -149,7 +163,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ]
         try:
             with sides(asked.base) as (before, after):
-                failed = measure_all(chosen, {"before": before, "after": after}, asked.record, asked.repeats)
+                pair, words = {"before": before, "after": after}, {"{polars}": asked.polars}
+                failed = measure_all(chosen, pair, asked.record, repeats=asked.repeats, words=words)
         except KeyboardInterrupt:
             tell("interrupted; what was measured is in the record")
             failed = 130

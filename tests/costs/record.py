@@ -114,10 +114,11 @@ def markdown(record: dict[str, Any]) -> str:
     """Return the record's rows as a Markdown table, and where and when they were measured."""
     rows = [_cells(row) for row in record["rows"]]
     lines = markdown_table(TITLES, rows, text=("`--only`", "command", "measure", "goal", ""))
-    for about in record["runs"].values():
-        names = [row["name"] for row in record["rows"] if record["runs"][row["run"]] == about]
-        which = "" if len(record["runs"]) == 1 else f"{', '.join(dict.fromkeys(names))}: "
-        lines += ["", which + _describe(about)]
+    about: dict[str, list[str]] = {}  # where and when -> the rows
+    for row in record["rows"]:
+        about.setdefault(_describe(record["runs"][row["run"]]), []).append(row["name"])
+    for text, names in about.items():
+        lines += ["", (f"{', '.join(dict.fromkeys(names))}: " if len(about) > 1 else "") + text]
     return "\n".join(lines)
 
 
@@ -136,7 +137,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     if reason := row.get("reason"):
         return name, shown, measure, "-", "-", "-", "-", "-", f"not measured: {reason}"
     last = row["points"][-1]
-    unit = row.get("goal", {}).get("of") == "unit" or row.get("unit") == "pass"
+    unit = row.get("goal", {}).get("of") == "unit" or row["unit"] == "pass"
     cells = []
     for side in ("before", "after"):
         figure = last.get(f"{side}_in_units", {}).get("value") if unit else last.get(f"{side}_median")
@@ -160,7 +161,7 @@ def _goal(row: dict[str, Any]) -> str:
     goal = row.get("goal")
     if not goal:
         return "-"
-    at_most = digits(goal["at_most"])
+    at_most = f"{goal['at_most']:,g}"
     if goal["of"] == "ratio":
         return f"at most {at_most} of before"
     if goal["at"]:

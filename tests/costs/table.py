@@ -61,7 +61,14 @@ def command(name: str, question: str, shown: str, *words: str, at_most: float | 
 
 RUN = (*BENCH, "run", "{inputs}/plan.toml", "--input", "noise", "-o", "{new}/out")
 LOAD = ("python", "-P", "-c", "import sys, bench; print(len(bench.load(sys.argv[1])))", "{inputs}")
-POLARS = "import sys, polars; print(polars.read_ndjson(sys.argv[1], infer_schema_length=1000).shape)"
+POLARS = """import sys
+sys.path.append(sys.argv[2])
+import polars
+print(polars.read_ndjson(sys.argv[1], infer_schema_length=1000).shape)"""
+ONE_CORE = """import os, runpy, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+runpy.run_module("bench", run_name="__main__", alter_sys=True)"""
+KERNELS = ("kernels", "--arch", "sm_90", "-f", "resnet18/fp16-n32-*")
 NO_INDEX = {"RESNET_CACHE": "{new}"}
 CASES = 4  # that a sweep starts one after the other
 SIZES = (1, 1_000, 10_000, 100_000)  # of records: what one costs is the start
@@ -105,6 +112,11 @@ COSTS = [
         sizes=SIZES[:3], sizes_of="records", prepare=inputs.sweep, variables=NO_INDEX,
     ),
     Cost(
+        "load-polars", "the same lines read by polars", "bench.load(FOLDER)", LOAD, 2, {CPU: Goal("unit", 2.0)},
+        unit="polars", unit_argv=("python", "-c", POLARS, "{inputs}/records.jsonl", "{polars}"),
+        sizes=(20_000,), sizes_of="records", prepare=inputs.sweep, variables=NO_INDEX,
+    ),
+    Cost(
         "load-indexed", "and of those that have one", "bench.load(FOLDER)", LOAD, 5, {CPU: Goal("ratio", 1.0)},
         sizes=SIZES[:3], sizes_of="records", prepare=inputs.sweep, caches=True,
     ),
@@ -112,5 +124,10 @@ COSTS = [
         "page", "the page with charts, nothing cached", "bench report FOLDER --html FILE",
         (*BENCH, "report", "{inputs}", "--html", "{new}/page.html"), 2, {CPU: Goal("ratio", 0.5)},
         sizes=(5_000,), sizes_of="records", prepare=inputs.sweep, variables=NO_INDEX,
+    ),
+    Cost(
+        "kernels", "kernels compiled on two cores, beside one", "bench kernels --arch sm_90 -f 'resnet18/fp16-n32-*'",
+        (*BENCH, *KERNELS), 2, {WALL: Goal("unit", 0.6), CPU: None},
+        unit="one core", unit_argv=("python", "-P", "-c", ONE_CORE, *KERNELS),
     ),
 ]  # fmt: skip
