@@ -23,7 +23,7 @@ FILLS = "import sys; filled = b'1' * (int(sys.argv[1]) << 20)"
 
 def test_a_cost_is_a_row_a_measure_with_values_of_each_turn(tmp_path: Path) -> None:
     goals = {CPU: Goal("unit", 1000.0), PEAK: Goal("after", 1.0), "answer": Goal("ratio", 1.0)}
-    argv = ("python", "-c", "print('words'); print('{\"answer\": 8}')")
+    argv = ("python", "-c", "print('words'); print('    8.0 s  answer')")
     cost = Cost("test", "a question", "bench test", argv, 3, goals, unit="pass", unit_argv=PASS, per=2)
     path = tmp_path / "costs.json"
     assert measure_all([cost], BOTH, path) == 0
@@ -154,6 +154,7 @@ def test_the_costs_can_be_named_and_ask_for_what_is_measured() -> None:
         assert cost.goals, cost.name
         for measure_name, goal in cost.goals.items():
             assert cost.sweep or measure_name in (CPU, PEAK, WALL), cost.name
+            assert cost.before_turns in ("first", "each", "never"), cost.name
             assert goal is None or goal.of in ("after", "ratio", "unit"), cost.name
             assert goal is None or goal.of != "unit" or cost.unit_argv, cost.name
         assert list(cost.sizes) == sorted(cost.sizes), cost.name

@@ -98,6 +98,7 @@ COLUMNS: dict[str, Column] = {
     "place_s": Column("float", "cold.place_s", "s: inputs to the device"),
     "first_call_s": Column("float", "cold.first_call_s", "s"),
     "caches": Column("word", "cold.caches", "compile caches at the start: fresh, cold, partly, warm, unused"),
+    "process": Column("word", "runtime.process", "how the process was started: forked from a server, or fresh"),
     "memory_weights": Column("int", "memory.weights", "bytes, as the variant holds them"),
     "memory_allocator_allocated_peak": Column("int", "memory.allocator_allocated_peak", "bytes"),
     "memory_allocator_reserved_peak": Column("int", "memory.allocator_reserved_peak", "bytes"),

@@ -25,6 +25,7 @@ from bench.records.same import SweepConditions
 from bench.records.store import Store
 from bench.runs import largest, process
 from bench.runs.estimate import Budget
+from bench.runs.forks import Forks
 from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnswer, reference_job
 from bench.runs.process import Ask, checked, request
 from bench.runs.restart import at_once
@@ -65,7 +66,7 @@ class Sweep:
     def __post_init__(self) -> None:
         if self.jobs > 1 and self.plan.timed:
             raise ValueError("timed cases run one at a time: several jobs are for a plan of the gate alone")
-        self._lock, self._stop = Lock(), Event()
+        self._lock, self._stop, self._forks = Lock(), Event(), Forks()
         self._live: list[tuple[int, list[Member]]] = []  # of each group the round, and the cases that are alive
 
     def run(self) -> Iterator[Record]:
@@ -103,7 +104,7 @@ class Sweep:
         self._now = SweepConditions.of(self.plan, self.env, self.seed, self.source)
         skipped, self._runnable = self._split_cases()
         self._references = References(self._runnable, self._in_turns, self._make_references)
-        with self.store.writing():
+        with self.store.writing(), closing(self._forks):
             self._records = earlier_records(self.store, self._now, self.resume or self.retry, self.data)
             done = standing(self._records, self.retry)
             for case, reason in skipped.items():
@@ -115,6 +116,7 @@ class Sweep:
                 if number >= self.plan.rounds:  # an added round, whose cases depend on the results so far
                     total += sum((case, number) not in done for case in cases)
                 self.events.planned(total)
+                self._forks.close()  # each round has other addresses
                 due = [
                     Turn(case, number, place, partial(self._run, case, number, place))
                     for place, case in enumerate(cases)
@@ -235,7 +237,7 @@ class Sweep:
         self.events.starts(case)
         with self._caches() as caches:
             job = replace(self._job(case, paths), caches=str(caches), in_turns=True)
-            with process.started(job.to_json(), self.events.stage, talks=True) as child:
+            with process.started(job.to_json(), self.events.stage, talks=True, forks=self._forks) as child:
                 yield child
 
     def _measure(self, case: Case, paths: dict[str, str]) -> process.Answer[CaseAnswer]:
@@ -243,6 +245,8 @@ class Sweep:
         ask, job = self._ask_stoppable(), self._job(case, paths)
         if case.largest:
             return largest.search_largest(ask, job, self.events.stage)
+        if ask is process.ask:
+            ask = partial(ask, forks=self._forks)
         with self._caches() as caches:
             return request(replace(job, caches=str(caches)), job.settings.limit_s, self.events.stage, ask)
 

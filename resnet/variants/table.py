@@ -32,6 +32,7 @@ _NO_TORCHAO_FP8 = (
     "torchao's fp8 convolution (0.18) is MSLK's, for Blackwell alone, and takes its ranges from each batch anew; "
     "Inductor has none"
 )
+_NO_TAPS = "a package shows no codes between its steps, by which alone 8 bits can be judged: that is compile-max's"
 NO_VNNI = "this CPU has no AVX512-VNNI: oneDNN's products of 8 bits would overflow in 16, or be emulated"
 _NO_OPENVINO = "OpenVINO runs on CPUs and on Intel's GPUs, not on NVIDIA's"
 _NO_CUDNN_INT8 = "torch has no call of cuDNN's convolutions in 8 bits; its quantised ones of oneDNN are a CPU's"
@@ -104,6 +105,15 @@ _ROWS = (
         compiles_long=True,
         runs="compiled",
         takes_coded="resnets",
+    ),
+    Variant(
+        name="compile-aot",
+        why="compile-max's code, compiled once and loaded from a file (AOTInductor): what a server loads",
+        serves=_TORCH,
+        excluded={("cpu", "int8"): _NO_TAPS, ("cuda", "int8"): _NO_GPU_INT8, ("cuda", "fp8"): _NO_TORCHAO_FP8},
+        compiles_long=True,
+        runs="compiled",
+        uncounted="its package is compiled code, which nobody reads; it launches what compile-max does: count that",
     ),
     Variant(
         name="library-fused",

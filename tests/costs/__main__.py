@@ -11,8 +11,8 @@ Each cost is on disk before the next begins. Ctrl-C keeps those, and removes the
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -44,11 +44,12 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def figure(measure: str, spent: Spent) -> float:
-    """Return a measure of what a command spent, or a figure of the JSON object on the last line that it printed."""
+def figures(measure: str, runs: Sequence[Spent], per: float = 1) -> list[float]:
+    """Return a measure of what each run spent, or the seconds that it printed behind that name; none if one did not."""
     if measure in MEASURES:
-        return MEASURES[measure](spent)
-    return float(json.loads(spent.stdout.splitlines()[-1])[measure])
+        return [MEASURES[measure](spent) / per for spent in runs]
+    printed = [re.search(rf"^ *([\d.]+) s  {re.escape(measure)}$", spent.stdout, re.M) for spent in runs]
+    return [float(match[1]) / per for match in printed if match] if all(printed) else []
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,18 @@ def measure(cost: Cost, pair: Mapping[str, Side], place: Place) -> list[dict[str
         return [{"name": cost.name, "measure": name, "reason": str(error)} | shown for name in cost.goals]
     rows = []
     for name in cost.goals:
-        points = []
-        for size, spent in zip(cost.sizes, by_size, strict=True):
-            given = {side: [figure(name, one) / cost.per for one in spent[side]] for side in pair if side in spent}
-            units = {} if name not in MEASURES else {key: runs for key, runs in spent.items() if key not in given}
-            given |= {key: [figure(name, one) for one in runs] for key, runs in units.items()}
-            points.append({"size": size, **given})
-        rows.append(records.row_of(cost, name, points) | shown)
+        points = [{"size": size} | _values(cost, name, spent) for size, spent in zip(cost.sizes, by_size, strict=True)]
+        if all("after" in point for point in points):
+            rows.append(records.row_of(cost, name, points) | shown)
+        else:
+            rows.append({"name": cost.name, "measure": name, "reason": f"it prints no {name}"} | shown)
     return rows
+
+
+def _values(cost: Cost, name: str, spent: Mapping[str, Sequence[Spent]]) -> dict[str, list[float]]:
+    """Return the values of a measure by side, and of the units, of all that have it."""
+    values = {key: figures(name, runs, 1 if key.endswith("_unit") else cost.per) for key, runs in spent.items()}
+    return {key: numbers for key, numbers in values.items() if numbers}
 
 
 def _at(cost: Cost, size: int, pair: Mapping[str, Side], place: Place) -> dict[str, list[Spent]]:
@@ -111,7 +116,7 @@ def _at(cost: Cost, size: int, pair: Mapping[str, Side], place: Place) -> dict[s
         if cost.unit_argv:
             works[f"{name}_unit"] = partial(execute, cost, cost.unit_argv, side, inputs, size, place.words)
     try:
-        if cost.caches or size == cost.sizes[0]:
+        if cost.before_turns == "each" or (cost.before_turns == "first" and size == cost.sizes[0]):
             for work in works.values():
                 work()  # bytecode and caches are written
         return dict(zip(works, alternate(list(works.values()), place.repeats or cost.repeats), strict=True))

@@ -29,7 +29,7 @@ from bench.files import owned_folder
 from bench.machine.environment import ROOT, child_variables
 from bench.machine.facts import Commit
 from bench.machine.provenance import CODE, GitError, commit_of, run_git
-from bench.runs.snapshot import take_snapshot
+from bench.machine.snapshot import take_snapshot
 from bench.runs.worktree import changed_files, resolve_commit
 from bench.stats import Ratio, ratio
 

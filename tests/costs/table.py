@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.costs import inputs
 
-CPU, PEAK, WALL = "CPU-s", "peak MiB", "wall s"  # measures of `Spent`; others are keys of the JSON that is printed last
+CPU, PEAK, WALL = "CPU-s", "peak MiB", "wall s"  # measures of `Spent`; others are printed: "12.3 s  NAME" on a line
 BENCH = ("python", "-P", "-m", "bench")
 PASS = ("python", "-c", "pass")
 
@@ -39,7 +39,7 @@ class Cost:
     argv: tuple[str, ...]
     repeats: int
     goals: Mapping[str, Goal | None] = field(default_factory=lambda: {CPU: None})  # a row a measure
-    before: bool = True  # whether the base can be asked
+    before: bool = True  # whether the base can be asked at all
     unit: str = ""  # the name of what it is a multiple of
     unit_argv: tuple[str, ...] = ()
     sizes: tuple[int, ...] = (0,)
@@ -48,7 +48,7 @@ class Cost:
     variables: Mapping[str, str] = field(default_factory=dict)
     codes: tuple[int, ...] = (0,)
     per: int = 1  # what the measures are divided by: the cases that it runs
-    caches: bool = False  # it is run once before at each size, as it writes what it then reads; else at the first
+    before_turns: str = "first"  # whether it is run once before, uncounted: at the `first` size, at `each`, or `never`
     sweep: bool = False  # takes minutes, and a quiet machine: only with --with-sweeps
 
 
@@ -73,6 +73,15 @@ NO_INDEX = {"RESNET_CACHE": "{new}"}
 CASES = 4  # that a sweep starts one after the other
 SIZES = (1, 1_000, 10_000, 100_000)  # of records: what one costs is the start
 
+FIRST_ANSWER = str(Path(__file__).parents[1] / "speed/first_answer.py")  # of this checkout, whichever side it runs
+QUICK = Cost("quick", "", "bench run quick", ("python", "-P", FIRST_ANSWER), 1, sweep=True)
+
+
+def answers(limit_s: float) -> dict[str, Goal | None]:
+    """Return the figures of `tests.speed.first_answer`, seconds of waiting, with their goals."""
+    return {"first row": Goal("after", 30), "an answer for each batch": Goal("after", limit_s), "end": None}
+
+
 COSTS = [
     command("help", "what a user sees first", "bench --help", at_most=7),
     command("list", "the cases of a plan", "bench list quick", at_most=9),
@@ -87,15 +96,15 @@ COSTS = [
     command("report-quick", "the table of a small sweep", "bench report results/cpu-quick"),
     Cost(
         "start", "a case, from its start to its end, with one execution", "bench run PLAN", RUN, 2,
-        prepare=inputs.plan("eager", CASES), per=CASES, caches=True,
+        prepare=inputs.plan("eager", CASES), per=CASES, before_turns="each",
     ),
     Cost(
         "compile", "a sweep of one compiled case, caches warm", "bench run PLAN", RUN, 2,
-        prepare=inputs.plan("compile"), caches=True,
+        prepare=inputs.plan("compile"), before_turns="each",
     ),
     Cost(
         "compile-max", "the same with frozen weights", "bench run PLAN", RUN, 2,
-        prepare=inputs.plan("compile-max"), caches=True,
+        prepare=inputs.plan("compile-max"), before_turns="each",
     ),
     Cost(
         "history", "22 cases by 2 metrics over commits, nothing cached", "bench history STORE",
@@ -118,7 +127,7 @@ COSTS = [
     ),
     Cost(
         "load-indexed", "and of those that have one", "bench.load(FOLDER)", LOAD, 5, {CPU: Goal("ratio", 1.0)},
-        sizes=SIZES[:3], sizes_of="records", prepare=inputs.sweep, caches=True,
+        sizes=SIZES[:3], sizes_of="records", prepare=inputs.sweep, before_turns="each",
     ),
     Cost(
         "page", "the page with charts, nothing cached", "bench report FOLDER --html FILE",
@@ -129,5 +138,12 @@ COSTS = [
         "kernels", "kernels compiled on two cores, beside one", "bench kernels --arch sm_90 -f 'resnet18/fp16-n32-*'",
         (*BENCH, *KERNELS), 2, {WALL: Goal("unit", 0.6), CPU: None},
         unit="one core", unit_argv=("python", "-P", "-c", ONE_CORE, *KERNELS),
+    ),
+    replace(
+        QUICK, name="quick", question="the default sweep, its caches warm", goals=answers(120), before_turns="first",
+    ),
+    replace(
+        QUICK, name="quick-cold", question="with no caches, as on a new machine", goals=answers(240),
+        argv=(*QUICK.argv, "--empty-caches"), before_turns="never",
     ),
 ]  # fmt: skip
