@@ -42,7 +42,7 @@ def test_a_cost_is_a_row_a_measure_with_values_of_each_turn(tmp_path: Path) -> N
         assert about["environment"]["cpu"]["cores"]
     assert by_measure["answer"]["points"][0]["after"] == [4.0] * 3
     table = records.markdown(record)
-    assert "| `test` | `bench test` | CPU-s / pass | " in table
+    assert "| `test`: a question | `bench test` | CPU-s / pass | " in table
     assert "| at most 1 of before | met |" in table
 
 

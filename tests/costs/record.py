@@ -18,7 +18,7 @@ from tests.costs.table import COSTS, Cost, Goal
 RECORD = ROOT / "results/costs/costs.json"
 PAGE = ROOT / "docs/PERFORMANCE.md"
 SCHEMA = 1
-TITLES = ("`--only`", "command", "measure", "before", "after", "after / before", "grows by", "goal", "")
+TITLES = ("cost", "command", "measure", "before", "after", "after / before", "grows by", "goal", "")
 
 Values = list[float]
 
@@ -113,7 +113,7 @@ def write(record: dict[str, Any], path: Path = RECORD) -> None:
 def markdown(record: dict[str, Any]) -> str:
     """Return the record's rows as a Markdown table, and where and when they were measured."""
     rows = [_cells(row) for row in record["rows"]]
-    lines = markdown_table(TITLES, rows, text=("`--only`", "command", "measure", "goal", ""))
+    lines = markdown_table(TITLES, rows, text=("cost", "command", "measure", "goal", ""))
     about: dict[str, list[str]] = {}  # where and when -> the rows
     for row in record["rows"]:
         about.setdefault(_describe(record["runs"][row["run"]]), []).append(row["name"])
@@ -133,7 +133,7 @@ def _describe(about: dict[str, Any]) -> str:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    name, shown, measure = f"`{row['name']}`", f"`{row['command']}`", row["measure"]
+    name, shown, measure = f"`{row['name']}`: {row['question']}", f"`{row['command']}`", row["measure"]
     if reason := row.get("reason"):
         return name, shown, measure, "-", "-", "-", "-", "-", f"not measured: {reason}"
     last = row["points"][-1]

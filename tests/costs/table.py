@@ -107,6 +107,10 @@ COSTS = [
         prepare=inputs.plan("compile-max"), before_turns="each",
     ),
     Cost(
+        "compile-aot", "the same from a package compiled ahead", "bench run PLAN", RUN, 2,
+        prepare=inputs.plan("compile-aot"), before_turns="each", before=False,
+    ),
+    Cost(
         "history", "22 cases by 2 metrics over commits, nothing cached", "bench history STORE",
         (*BENCH, "history", "{inputs}"), 2, {CPU: Goal("after", 8), PEAK: None},
         sizes=(10, 50, 200), sizes_of="commits", prepare=inputs.nightly, variables=NO_INDEX,
