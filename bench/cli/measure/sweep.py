@@ -88,7 +88,7 @@ def run_sweep(sweep: Sweep) -> list[Record]:
             tell(f"\nStopped. The records so far are in {folder}.")
             if unfinished:
                 count, have = len(unfinished), plural(len(unfinished), "case was", "cases were")
-                tell(f"{count} {have} between turns: above with what was measured, and run again.")
+                tell(f"{count} {have} between turns: above before their last check, and run again.")
             tell(f"To go on: {go_on}")
             raise typer.Exit(STOPPED) from None
     if sweep.left_out:
