@@ -11,7 +11,7 @@ import typer
 from typer import Option
 
 from bench.cli.again import again
-from bench.cli.console import err, hint, prepare_folders, read_records, tell
+from bench.cli.console import err, err_is_quiet, prepare_folders, read_records, tell
 from bench.cli.measure.dry import estimate_sweep
 from bench.cli.progress import Progress
 from bench.cli.reported import nothing_measured
@@ -72,8 +72,8 @@ def run_sweep(sweep: Sweep) -> list[Record]:
     plan, folder = sweep.plan, sweep.store.folder
     prepare_folders()
     with Progress(plan.name, sweep.env, sweep.budget_s) as events:
-        if plan.timed and plan.name in plan_names():
-            hint(plan.why)
+        if plan.timed and plan.name in plan_names() and not err_is_quiet():
+            err.print(plan.why, markup=False)
         if plan.timed and (time := estimate_sweep(sweep)).executions:
             tell(f"{time}.")
         sweep.events = events

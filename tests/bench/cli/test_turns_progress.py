@@ -51,11 +51,11 @@ def test_a_pipe_is_told_what_runs_before_it_wonders(
 ) -> None:
     monkeypatch.setattr("bench.cli.progress.SILENCE_S", 0.01)
     with Progress("quick", here) as progress:
-        assert soon(lambda: "earlier records: read, 0 s" in capfd.readouterr().err)
+        assert soon(lambda: "earlier records: read, " in capfd.readouterr().err)
         progress.planned(22)
         progress.starts(LONGEST)
         progress.stage("prepare")
-        assert soon(lambda: f"[0/22] {LONGEST.name}: prepare, 0 s" in capfd.readouterr().err)
+        assert soon(lambda: f"[0/22] {LONGEST.name}: prepare, " in capfd.readouterr().err)
     capfd.readouterr()
     progress.stage("gate")
     assert not capfd.readouterr().err  # it is over
