@@ -51,7 +51,7 @@ def turn_rates(record: Record) -> dict[Turn, float]:
     rates: dict[Turn, list[float]] = {}
     for turn, rate in _window_rates(record):
         rates.setdefault(turn, []).append(rate)
-    return {turn: median(values) for turn, values in rates.items()}
+    return {turn: median(values) if len(values) > 1 else values[0] for turn, values in rates.items()}
 
 
 def _window_rates(record: Record) -> Iterator[tuple[Turn, float]]:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain, count, groupby
 from pathlib import Path
 from threading import Event, Lock
 
@@ -67,6 +67,7 @@ class Sweep:
         if self.jobs > 1 and self.plan.timed:
             raise ValueError("timed cases run one at a time: several jobs are for a plan of the gate alone")
         self._lock, self._stop, self._forks = Lock(), Event(), Forks()
+        self.records: list[Record] = []  # of the folder
         self._live: list[tuple[int, list[Member]]] = []  # of each group the round, and the cases that are alive
 
     def run(self) -> Iterator[Record]:
@@ -105,14 +106,14 @@ class Sweep:
         skipped, self._runnable = self._split_cases()
         self._references = References(self._runnable, self._in_turns, self._make_references)
         with self.store.writing(), closing(self._forks):
-            self._records = earlier_records(self.store, self._now, self.resume or self.retry, self.data)
-            done = standing(self._records, self.retry)
+            self.records = earlier_records(self.store, self._now, self.resume or self.retry, self.data)
+            done = standing(self.records, self.retry)
             for case, reason in skipped.items():
                 if (case, 0) not in done:
                     yield [Turn(case, 0, -1, partial(self._append, Record(case, 0, "skipped", reason)))]
             short = self.budget_s < float("inf")
             total = sum((case, number) not in done for case in self._runnable for number in range(self.plan.rounds))
-            for number, cases in rounds_of(self.plan, self._runnable, self._records, self.seed, short, self._in_turns):
+            for number, cases in rounds_of(self.plan, self._runnable, self.records, self.seed, short, self._in_turns):
                 if number >= self.plan.rounds:  # an added round, whose cases depend on the results so far
                     total += sum((case, number) not in done for case in cases)
                 self.events.planned(total)
@@ -192,7 +193,8 @@ class Sweep:
         """
         with ExitStack() as stack:
             alike = [list(part) for _, part in groupby(turns, lambda turn: compared(turn.case))]
-            groups = [stack.enter_context(closing(self._run_alike(part))) for part in alike]
+            numbers = count(next_turn(self.records, turns[0].round))
+            groups = [stack.enter_context(closing(self._run_alike(part, numbers))) for part in alike]
             while groups:
                 for group in list(groups):
                     for record in group:
@@ -202,7 +204,7 @@ class Sweep:
                     else:
                         groups.remove(group)
 
-    def _run_alike(self, turns: list[Turn]) -> Generator[Record | None]:
+    def _run_alike(self, turns: list[Turn], numbers: Iterator[int]) -> Generator[Record | None]:
         """Run cases that are compared with each other; yield each record, and None after each part but the last."""
         number, places, settings = turns[0].round, {turn.case: turn.place for turn in turns}, self.plan.settings
         due = {(case, number) for case in places}
@@ -212,13 +214,12 @@ class Sweep:
             return
         settings = replace(settings, group_s=max(0.0, min(settings.group_s, self._budget.left_s())))
         start, chance = partial(self._start, reference.data["paths"]), random.Random(f"turns {self.seed} {number}")
-        first = next_turn(self._records, number)
-        group = Group(list(places), start, settings, chance, first, over=self._over_budget, events=self.events)
+        group = Group(list(places), start, settings, chance, numbers, over=self._over_budget, events=self.events)
         again: list[tuple[Ended, str]] = []  # alone, when no other process of the group is left
         self._live.append((number, group.live))
         for member in group.run():
             if isinstance(member, list):
-                ran = [one for one in [*self._records, *self.unfinished()] if (one.case, one.round) in due]
+                ran = [one for one in [*self.records, *self.unfinished()] if (one.case, one.round) in due]
                 self.events.so_far(ran, len(due) - len(ran))
                 yield None
                 continue
@@ -292,6 +293,6 @@ class Sweep:
         self._complete(record)
         with self._lock:
             self.store.append(record)
-            self._records.append(record)
+            self.records.append(record)
             self.events.ended(record)
         return record

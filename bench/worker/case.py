@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,7 +39,7 @@ def measure_case(
     from bench.worker.gate import poison
     from bench.worker.measure.clock import on_device
     from bench.worker.measure.turns import Turns
-    from bench.worker.prepare import first_call, job_material, read_job_truth
+    from bench.worker.prepare import describe_artefact, first_call, job_material, read_job_truth
     from bench.worker.score import score_case
 
     cold: dict[str, Any] = {"import_s": None if forks.forked else time.perf_counter() - STARTED}
@@ -61,9 +62,13 @@ def measure_case(
         cold["place_s"] = time.perf_counter() - start
         ends = material.built.ends
         quantized = truth.admit(runner, material.built.module)
+        cold["artefact"] = describe_artefact(runner, material, cold["prepare_s"])
         material.release()
         first, cold["first_call_s"] = first_call(runner, inputs, clock)
         cold["caches"] = "fresh" if job.caches else cache_state(runner.details)
+        imported = forks.forked and "torch._dynamo" in sys.modules  # which is most of what loading takes
+        if imported or cold["caches"] not in ("warm", "unused"):  # or it made what a server would have found
+            cold["artefact"].pop("load_s", None)
         poison(first, clock)
         answer: CaseAnswer = {
             **provenance,

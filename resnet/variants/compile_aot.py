@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from kernels.cards.owned import owned_folder
-from resnet.cache import cached_file, compiled_dir
+from resnet.cache import cached_file, compiled_dir, loading
 from resnet.code import Unserved
 from resnet.outside.identity import identity
 from resnet.outside.wrapper import first_line
 from resnet.quiet import quiet
 from resnet.runner import DTYPES, Forward, Runner, TorchRunner, autocast, converted, weights_bytes, with_launch
 from resnet.variants.compile_max import inductor_options
+from resnet.variants.inductor import kept
 from resnet.weights.synthetic import digest
 
 # Part of the cache's key: raise it when this module changes the package.
@@ -41,9 +41,8 @@ def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> R
     network = f"{type(model).__name__} {identity(model)} {digest(model)}"
     key = f"aoti {RECIPE} {network} {precision} {tuple(example.shape)} {options} {_machine(example.device)}"
     path, cached = cached_file(key, ".pt2", lambda path: _package(model, placed, options, path), compiled_dir)
-    start = time.perf_counter()
-    forward = _load(path, placed)
-    artefact = {"kind": "package", "bytes": path.stat().st_size, "load_s": time.perf_counter() - start}
+    with loading("package", path) as artefact:
+        forward = _load(path, placed)
     size = weights_bytes(model) * placed.dtype.itemsize // 4  # as frozen, in the precision
     details = {"weights_bytes": size, "compile_options": options, **notes, "package_cached": cached}
     return with_launch(_OneShape(forward, placed, details | {"artefact": artefact}), launch)
@@ -78,7 +77,7 @@ def _package(model: nn.Module, placed: Tensor, options: dict[str, Any], path: Pa
             ) from error
         from torch._inductor import aoti_compile_and_package
 
-        with path.open("wb") as file:  # not its name: a file that is not whole has another ending
+        with kept(), path.open("wb") as file:  # not its name: a file that is not whole has another ending
             aoti_compile_and_package(program, package_path=file, inductor_configs=dict(options))
 
 

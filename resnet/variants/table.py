@@ -15,7 +15,7 @@ from resnet.onnx.libraries import CUDA_LIBRARY, TENSORRT_LIBRARY
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "int8")
 LAUNCHES = ("stream", "graph")
 DEVICES = ("cpu", "cuda")
-Runs = Literal["modules", "compiled", "kernels", "session"]
+Runs = Literal["modules", "compiled", "package", "kernels", "session"]
 Takes = Literal["any", "resnets", "resnets but v2"]
 
 _NO_TF32 = "TF32 is a format of NVIDIA's tensor cores; a CPU has none"
@@ -56,7 +56,7 @@ class Variant:
     libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of an ONNX Runtime for GPUs, by device
     excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)  # reasons by (device, precision)
     compiles_long: bool = False  # its first call may come minutes after its start
-    runs: Runs = "modules"  # of torch; or what torch.compile makes of them, this project's kernels, a session
+    runs: Runs = "modules"  # of torch; or what torch.compile makes of them, a file of that, our kernels, a session
     uncounted: str = ""  # why its launches cannot be counted without a GPU
     takes: Takes = "any"  # module, or only this project's ResNets, whose steps it has by name
     takes_coded: Takes | None = None  # in 8 bits, where it takes fewer
@@ -112,7 +112,7 @@ _ROWS = (
         serves=_TORCH,
         excluded={("cpu", "int8"): _NO_TAPS, ("cuda", "int8"): _NO_GPU_INT8, ("cuda", "fp8"): _NO_TORCHAO_FP8},
         compiles_long=True,
-        runs="compiled",
+        runs="package",
         uncounted="its package is compiled code, which nobody reads; it launches what compile-max does: count that",
     ),
     Variant(

@@ -11,16 +11,17 @@ import typer
 from typer import Option
 
 from bench.cli.again import again
-from bench.cli.console import prepare_folders, read_records, tell
+from bench.cli.console import err, hint, prepare_folders, read_records, tell
 from bench.cli.measure.dry import estimate_sweep
 from bench.cli.progress import Progress
-from bench.cli.reported import nothing_measured
+from bench.cli.reported import nothing_measured, run_again
 from bench.errors import FAILED, STOPPED
 from bench.paths import latest_run_folder, new_run_folder
 from bench.plans.choose import ADHOC, Selection, choose
-from bench.plans.plan import Plan
+from bench.plans.plan import Plan, plan_names
 from bench.records.places import Run
 from bench.records.record import Record
+from bench.report.terminal import print_report
 from bench.runs.run import recorded_sweep
 from bench.runs.sweep import Sweep
 
@@ -69,9 +70,10 @@ def run_sweep(sweep: Sweep) -> list[Record]:
     """Run a sweep; return all records of its folder."""
     plan, folder = sweep.plan, sweep.store.folder
     prepare_folders()
-    time = estimate_sweep(sweep) if plan.timed else None
     with Progress(plan.name, sweep.env, sweep.budget_s) as events:
-        if time and time.executions:
+        if plan.timed and plan.name in plan_names():
+            hint(plan.why)
+        if plan.timed and (time := estimate_sweep(sweep)).executions:
             tell(f"{time}.")
         sweep.events = events
         try:
@@ -79,6 +81,11 @@ def run_sweep(sweep: Sweep) -> list[Record]:
                 pass
         except KeyboardInterrupt:
             events.stop()
+            records, unfinished = sweep.records, sweep.unfinished()
+            if plan.timed and any(record.status == "ok" for record in [*records, *unfinished]):
+                print_report(err, [*records, *unfinished], None, run_again([*records, *unfinished]))
+            if unfinished:
+                tell(f"{len(unfinished)} of these have no record yet and run again.")
             tell(f"\nStopped. The records so far are in {folder}.")
             tell(f"To go on: {again(output=folder, resume=True)}")
             raise typer.Exit(STOPPED) from None

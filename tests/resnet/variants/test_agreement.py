@@ -35,6 +35,9 @@ def check(name, precision, model, batch, error, tolerance):
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     json.dumps(runner.details)
     assert {"memory_format", "input_dtype", "weights_bytes", "graph"} <= set(runner.details)
+    if VARIANTS[name].runs == "session":
+        assert set(runner.details["artefact"]) == {"kind", "bytes", "load_s"}
+        assert runner.details["artefact"]["bytes"] > runner.details["weights_bytes"] // 2
     return runner
 
 
