@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import inf
 from types import FrameType
 
@@ -32,3 +35,22 @@ def end_in_order() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
+
+
+@contextmanager
+def interrupts_deferred() -> Iterator[None]:
+    """Hold back the signals that end a command until the end of this context, and raise KeyboardInterrupt for them."""
+    if threading.current_thread() is not threading.main_thread():  # no other thread gets them
+        yield
+        return
+    interrupts: list[int] = []
+    handlers = {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, lambda number, _: interrupts.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if interrupts:
+            raise KeyboardInterrupt

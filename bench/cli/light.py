@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 # of typer's help, half of whose imports they are: help here is no Markdown, and no exception is shown in colours
 UNUSED = {"rich.markdown": "Markdown", "rich.traceback": "Traceback"}
+PLAIN = (str, Path, list[str], list[Path])  # annotations of options that hold words, as the command line has them
 
 
 class Light:
@@ -41,9 +44,15 @@ def _import_help() -> None:
 
 def _process_value(parameter: Any, ctx: Any, value: Any) -> Any:
     """Return the value of an option: as typer does, which imports pydantic, where it is to be converted or refused."""
-    kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+    described: Any = getattr(parameter, "type_descriptor", None)
+    kind = getattr(described, "annotation", None)
     if value is None and not parameter.required:
         value = () if parameter.multiple or parameter.nargs == -1 else None
-    elif not (kind is str and isinstance(value, str)) and not (kind == list[str] and isinstance(value, list | tuple)):
+    elif not value or kind not in PLAIN or described.parameter_info.parser:
         return type(parameter).process_value(parameter, ctx, value)
+    elif Path in (kind, *get_args(kind)):
+        paths = [value] if kind is Path else value
+        if any(type(path) is not str or (os.path.exists(path) and not os.access(path, os.R_OK)) for path in paths):
+            return type(parameter).process_value(parameter, ctx, value)  # which says that it cannot be read
+        value = Path(value) if kind is Path else [Path(path) for path in value]
     return parameter.callback(ctx, parameter, value) if parameter.callback else value

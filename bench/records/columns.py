@@ -82,12 +82,8 @@ COLUMNS: dict[str, Column] = {
     ),
     "images_per_s": Column("float", "derived.images_per_s", "images enqueued back to back, per second"),
     "windows": Column("int", "derived.windows", "undisturbed throughput windows, of which images_per_s is the median"),
-    "other_work": Column(
-        "float", "derived.other_work", "share of the CPU's time that other processes took; none on a GPU"
-    ),
-    "windows_disturbed": Column(
-        "int", "derived.windows_disturbed", "those that do not count; where `windows` is 0, all"
-    ),
+    "other_work": Column("float", "derived.other_work", "share of the CPU's time that others took; none on a GPU"),
+    "windows_disturbed": Column("int", "derived.windows_disturbed", "those that do not count; if `windows` is 0, all"),
     "throughput_throttled_s": Column("float", "throttled.throughput_s", "s of the throughput windows, throttled"),
     "warmup_s": Column("float", "warmup.s", "s"),
     "warmup_executions": Column("int", "warmup.executions", ""),
@@ -97,7 +93,12 @@ COLUMNS: dict[str, Column] = {
     "prepare_s": Column("float", "cold.prepare_s", "s: what the variant does before its first call"),
     "place_s": Column("float", "cold.place_s", "s: inputs to the device"),
     "first_call_s": Column("float", "cold.first_call_s", "s"),
+    "artefact": Column("word", "cold.artefact.kind", "file that one would deploy"),
+    "artefact_bytes": Column("int", "cold.artefact.bytes", "its bytes"),
+    "load_s": Column("float", "cold.artefact.load_s", "s to have it ready, in a process that found it"),
+    "first_answer_s": Column("float", "derived.first_answer_s", "s of such a process: import_s, load_s, place_s, call"),
     "caches": Column("word", "cold.caches", "compile caches at the start: fresh, cold, partly, warm, unused"),
+    "process": Column("word", "runtime.process", "how the process was started: forked from a server, or fresh"),
     "memory_weights": Column("int", "memory.weights", "bytes, as the variant holds them"),
     "memory_allocator_allocated_peak": Column("int", "memory.allocator_allocated_peak", "bytes"),
     "memory_allocator_reserved_peak": Column("int", "memory.allocator_reserved_peak", "bytes"),
@@ -190,7 +191,7 @@ def row_maker(names: list[str]) -> Callable[[Record], list[Any]]:
             source = _shared_source(record)  # with `objects`, which keep their ids as long as these are keys
             alike[key] = [to_cell(at(source, path)) for path, to_cell in cells_of], objects
         cells = alike[key][0].copy()
-        source = vars(record) | {"": vars(record), "derived": _derived(record)}
+        source = vars(record) | {"": vars(record), "derived": _derived(record), "artefact": record.cold.get("artefact")}
         for head, columns_of in own.items():
             values = _sample_statistics(record, head, with_samples) if head in FIELDS else source[head]
             for place, name, to_cell in columns_of if values else ():
@@ -280,7 +281,7 @@ def _derived(record: Record) -> dict[str, Any]:
     """Return the values that are computed from several fields, or from several values of one."""
     hottest = max(record.energy.get("temperature_c", ()), default=None)
     derived = quality.derived_values(record) | {"attempts": len(record.attempts), "temperature_c": hottest}
-    derived["other_work"] = share_of_others(record)
+    derived |= {"other_work": share_of_others(record), "first_answer_s": record.first_answer_s}
     if record.status == "ok" and record.throughput:
         derived["images_per_s"] = images_per_second(record)
         if record.windows:  # none up to schema 4

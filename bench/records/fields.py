@@ -96,10 +96,19 @@ class Warmup(TypedDict, total=False):
     stationary: bool
 
 
+class Artefact(TypedDict, total=False):
+    """The file that one would deploy: its `kind`, bytes, and the seconds to have it ready, if it was there before."""
+
+    kind: str
+    bytes: Count
+    load_s: Seconds
+
+
 class Cold(TypedDict, total=False):
     """Seconds of the parts of a cold start, and the state of the compile caches at its start."""
 
-    import_s: Seconds
+    artefact: Artefact
+    import_s: Seconds | None  # None of a forked process, which imports next to nothing
     build_s: Seconds
     prepare_s: Seconds
     place_s: Seconds
@@ -216,6 +225,8 @@ class Runtime(TypedDict, total=False):
     cudnn_benchmarked_plans: Count | None
     l2_bytes: Count
     multiprocessors: Count
+    process: str  # how it was started: `forked` from a server that has imported torch, or `fresh`
+    process_why: str  # the reason why it was not forked
 
 
 class Attempt(TypedDict, total=False):

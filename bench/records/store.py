@@ -174,7 +174,7 @@ def read_folders(folders: Iterable[str | Path], *, apart: bool = False) -> tuple
     stores = [Store(folder) for folder in folders]
     for place, store in enumerate(stores):
         for number, record in enumerate(store.read()):
-            key = record.line() if apart and len(stores) > 1 else (place, number)
+            key = repr(vars(record)) if apart and len(stores) > 1 else (place, number)
             record.round += place * FOLDER_ROUNDS if apart else 0
             records.setdefault(key, record)
         damage += store.damage

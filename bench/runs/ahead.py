@@ -87,9 +87,9 @@ def compile_ahead(due: Sequence[Ahead], env: Environment, seconds: float, events
             if time.monotonic() < until:
                 yield partial(_compile, replace(job, compilers=compilers), marker, until, stop), False
 
-    events.ahead(0, len(due))
+    events.starts(f"compiling ahead: 0 of {len(due)}")
     for done, _ in enumerate(at_once(work(), together, stop), 1):
-        events.ahead(done, len(due))
+        events.starts(f"compiling ahead: {done} of {len(due)}")
 
 
 def _compile(job: AheadJob, marker: Path, until: float, stop: Event) -> None:

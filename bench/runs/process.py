@@ -12,21 +12,23 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
-from bench.ends import SIGNALS
+from bench.ends import interrupts_deferred
 from bench.machine.environment import ROOT, child_variables
 from bench.runs.pipes import Pipes
 from bench.runs.wire import A, Job, Json, MessageError, parse_answer
 from resnet.cache import tell_notes
 from resnet.code import FOLDERS
+
+if TYPE_CHECKING:
+    from bench.runs.forks import Forks
 
 WORKER = "bench.worker"
 VMSTAT = Path("/proc/vmstat")
@@ -72,6 +74,7 @@ class Child:
         self._home = home  # where it is a worker, which names the checkout whose code it runs
         self._limit_s, self._timed_out, self._killed = 0.0, False, False
         self.wall_s = 0.0
+        self.runtime: dict[str, str] = {}  # how it was started, for its record
 
     def work(self, limit_s: float, stop: Event | None = None) -> Json | None:
         """Let it work for `limit_s` seconds at most; return what it says as it pauses, None if it does not pause.
@@ -98,7 +101,10 @@ class Child:
         self._pipes.poll(0)
         if self._home and (reason := self._pipes.foreign_code(self._home.root, self._home is HERE)):
             return Answer("error", reason, {}, self.wall_s)
-        return _answer_from(self._pipes, self._timed_out, self._limit_s, self._oom_kills_before, self.wall_s)
+        answer = _answer_from(self._pipes, self._timed_out, self._limit_s, self._oom_kills_before, self.wall_s)
+        if self.runtime:
+            answer.data["runtime"] = answer.data.get("runtime", {}) | self.runtime
+        return answer
 
     def kill(self) -> None:
         """Kill it and its forks, once: its number may be another process's later."""
@@ -128,22 +134,31 @@ def started(
     module: str = WORKER,
     home: Home = HERE,
     talks: bool = False,
+    forks: Forks | None = None,
 ) -> Iterator[Child]:
-    """Start a fresh process of `module` that does `job`; it, and every process started by it, is dead after this.
+    """Start a process of `module` that does `job`; it, and every process started by it, is dead after this.
 
-    `on_stage` is called with the name of each stage that the child enters. One that `talks` may pause.
+    `on_stage` is called with the name of each stage that the child enters. One that `talks` may pause. It is a fresh
+    one, unless `forks` can fork it.
     """
+    if forks:
+        on_stage("import")
+        forks.prepare(job)
     start, oom_kills_before = time.monotonic(), _count_oom_kills()
     with ExitStack() as stack:
-        with _interrupts_deferred():  # one in the middle would leave a child that nobody knows of
+        with interrupts_deferred():  # one in the middle would leave a child that nobody knows of
             try:
-                process, reader = _spawn(module, home)
+                forked = forks.fork() if forks else ""
+                process, reader = _spawn(module, home) if isinstance(forked, str) else forked
             except OSError as error:  # too many processes or open files, or no memory for one more
                 child: Child = Unstarted(error)
             else:
                 pipes = stack.enter_context(closing(Pipes(process, reader, job, on_stage, talks)))
                 child = Child(pipes, oom_kills_before, start, home if module == WORKER else None)
                 stack.callback(child.kill)
+                if forks:
+                    why = {"process_why": forked} if isinstance(forked, str) else {}
+                    child.runtime = {"process": "fresh" if why else "forked"} | why
         yield child
 
 
@@ -154,12 +169,13 @@ def ask(
     module: str = WORKER,
     home: Home = HERE,
     stop: Event | None = None,
+    forks: Forks | None = None,
 ) -> Answer[Json]:
-    """Run `job` in a fresh process, as `started` does, and wait for its answer, `limit_s` seconds at most.
+    """Run `job` in a process, as `started` does, and wait for its answer, `limit_s` seconds at most.
 
     In a thread, which no keyboard interrupts, Stopped is raised soon after another thread sets `stop`.
     """
-    with started(job, on_stage, module, home) as child:
+    with started(job, on_stage, module, home, forks=forks) as child:
         child.work(limit_s, stop)
         return child.answer()
 
@@ -196,7 +212,7 @@ def _spawn(module: str, home: Home) -> tuple[subprocess.Popen[bytes], int]:
             stderr=subprocess.STDOUT,
             bufsize=0,
             pass_fds=(writer,),
-            env=child_variables(home.root) | {FOLDERS: _code_folders(home)} | home.variables,
+            env=worker_variables(home),
             cwd=None if home is HERE else home.root,
             start_new_session=True,  # a process group, so that its forks die with it
         )
@@ -208,6 +224,11 @@ def _spawn(module: str, home: Home) -> tuple[subprocess.Popen[bytes], int]:
     return child, reader
 
 
+def worker_variables(home: Home) -> dict[str, str]:
+    """Return the environment variables of a child."""
+    return child_variables(home.root) | {FOLDERS: _code_folders(home)} | home.variables
+
+
 def _code_folders(home: Home) -> str:
     """Return the folders in which a child looks for a user's code: the current one, before it that of another checkout.
 
@@ -216,25 +237,6 @@ def _code_folders(home: Home) -> str:
     here = Path.cwd()
     inside = [home.root / here.relative_to(ROOT)] if here.is_relative_to(ROOT) else []
     return os.pathsep.join(map(str, dict.fromkeys([*inside, here])))
-
-
-@contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Hold back the signals that end a command until the end of this context, and raise KeyboardInterrupt for them."""
-    if threading.current_thread() is not threading.main_thread():  # no other thread gets them
-        yield
-        return
-    interrupts: list[int] = []
-    handlers = {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}
-    for number in handlers:
-        signal.signal(number, lambda number, _: interrupts.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        if interrupts:
-            raise KeyboardInterrupt
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain, count, groupby
 from pathlib import Path
 from threading import Event, Lock
 
@@ -26,22 +26,13 @@ from bench.records.store import Store
 from bench.runs import largest, process
 from bench.runs.ahead import Ahead, compile_ahead, to_compile
 from bench.runs.estimate import Budget
+from bench.runs.forks import Forks
 from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnswer, reference_job
 from bench.runs.process import Ask, checked, request
-from bench.runs.restart import at_once
-from bench.runs.standing import References, compared, earlier_records, rounds_of, standing, without
-from bench.runs.throttled import reason_to_retry, withhold
+from bench.runs.restart import at_once, reason_to_retry, withhold
+from bench.runs.standing import References, Turn, compared, earlier_records, rounds_of, standing, without
 from bench.runs.turns import Ended, Events, Group, Member, next_turn
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A case that is due in a round; `run` runs it and returns its record, which is then on disk."""
-
-    case: Case
-    round: int
-    place: int  # in the round's order; -1 for a skipped case
-    run: Callable[[], Record]
+from resnet.variants import find_variant
 
 
 @dataclass
@@ -66,7 +57,9 @@ class Sweep:
     def __post_init__(self) -> None:
         if self.jobs > 1 and self.plan.timed:
             raise ValueError("timed cases run one at a time: several jobs are for a plan of the gate alone")
-        self._lock, self._stop = Lock(), Event()
+        self._lock, self._stop, self._forks = Lock(), Event(), Forks()
+        self._to_compile: list[Ahead] = []
+        self.records: list[Record] = []  # of the folder
         self._live: list[tuple[int, list[Member]]] = []  # of each group the round, and the cases that are alive
 
     def run(self) -> Iterator[Record]:
@@ -104,20 +97,20 @@ class Sweep:
         self._now = SweepConditions.of(self.plan, self.env, self.seed, self.source)
         skipped, self._runnable = self._split_cases()
         self._references = References(self._runnable, self._in_turns, self._make_references)
-        with self.store.writing():
-            self._records = earlier_records(self.store, self._now, self.resume or self.retry, self.data)
-            done = standing(self._records, self.retry)
+        with self.store.writing(), closing(self._forks):
+            self.records = earlier_records(self.store, self._now, self.resume or self.retry, self.data)
+            done = standing(self.records, self.retry)
             for case, reason in skipped.items():
                 if (case, 0) not in done:
                     yield [Turn(case, 0, -1, partial(self._append, Record(case, 0, "skipped", reason)))]
             short = self.budget_s < float("inf")
             total = sum((case, number) not in done for case in self._runnable for number in range(self.plan.rounds))
-            ahead = self.ahead(case for case in self._runnable if (case, 0) not in done)
-            compile_ahead(ahead, self.env, self._budget.left_s(), self.events)
-            for number, cases in rounds_of(self.plan, self._runnable, self._records, self.seed, short, self._in_turns):
+            self._to_compile = self.ahead(self.due())
+            for number, cases in rounds_of(self.plan, self._runnable, self.records, self.seed, short, self._in_turns):
                 if number >= self.plan.rounds:  # an added round, whose cases depend on the results so far
                     total += sum((case, number) not in done for case in cases)
                 self.events.planned(total)
+                self._forks.close()  # each round has other addresses
                 due = [
                     Turn(case, number, place, partial(self._run, case, number, place))
                     for place, case in enumerate(cases)
@@ -128,9 +121,9 @@ class Sweep:
                         yield within
 
     def ahead(self, cases: Iterable[Case]) -> list[Ahead]:
-        """Return what is to be compiled ahead for executions; nothing for cold starts and another checkout's."""
-        usual = not self.cold and self.ask is process.ask
-        return to_compile([self._job(case, {}) for case in dict.fromkeys(cases)], self.env) if usual else []
+        """Return what is to be compiled ahead: nothing for cold starts, several jobs, or another checkout."""
+        cases = () if self.cold or self.jobs > 1 or self.ask is not process.ask else dict.fromkeys(cases)
+        return to_compile((self._job(case, {}) for case in cases), self.env)
 
     def due(self) -> list[Case]:
         """Return the case of each execution that `run` would do now, but of added rounds. Raises as `turns`."""
@@ -147,9 +140,8 @@ class Sweep:
 
     def _split_cases(self) -> tuple[dict[Case, str], list[Case]]:
         """Return the cases that this machine cannot run, with the reasons, and those that it can."""
-        reasons = {case: why_not(case, self.env, self.plan.reserved) for case in self.plan.cases}
-        skipped = {case: reason for case, reason in reasons.items() if reason}
-        return skipped, [case for case, reason in reasons.items() if not reason]
+        reasons = [(case, why_not(case, self.env, self.plan.reserved)) for case in self.plan.cases]
+        return {case: reason for case, reason in reasons if reason}, [case for case, reason in reasons if not reason]
 
     @property
     def _in_turns(self) -> bool:
@@ -197,7 +189,8 @@ class Sweep:
         """
         with ExitStack() as stack:
             alike = [list(part) for _, part in groupby(turns, lambda turn: compared(turn.case))]
-            groups = [stack.enter_context(closing(self._run_alike(part))) for part in alike]
+            numbers = count(next_turn(self.records, turns[0].round))
+            groups = [stack.enter_context(closing(self._run_alike(part, numbers))) for part in alike]
             while groups:
                 for group in list(groups):
                     for record in group:
@@ -207,7 +200,7 @@ class Sweep:
                     else:
                         groups.remove(group)
 
-    def _run_alike(self, turns: list[Turn]) -> Generator[Record | None]:
+    def _run_alike(self, turns: list[Turn], numbers: Iterator[int]) -> Generator[Record | None]:
         """Run cases that are compared with each other; yield each record, and None after each part but the last."""
         number, places, settings = turns[0].round, {turn.case: turn.place for turn in turns}, self.plan.settings
         due = {(case, number) for case in places}
@@ -217,13 +210,12 @@ class Sweep:
             return
         settings = replace(settings, group_s=max(0.0, min(settings.group_s, self._budget.left_s())))
         start, chance = partial(self._start, reference.data["paths"]), random.Random(f"turns {self.seed} {number}")
-        first = next_turn(self._records, number)
-        group = Group(list(places), start, settings, chance, first, over=self._over_budget, events=self.events)
+        group = Group(list(places), start, settings, chance, numbers, over=self._over_budget, events=self.events)
         again: list[tuple[Ended, str]] = []  # alone, when no other process of the group is left
         self._live.append((number, group.live))
         for member in group.run():
             if isinstance(member, list):
-                ran = [one for one in [*self._records, *self.unfinished()] if (one.case, one.round) in due]
+                ran = [one for one in [*self.records, *self.unfinished()] if (one.case, one.round) in due]
                 self.events.so_far(ran, len(due) - len(ran))
                 yield None
                 continue
@@ -240,9 +232,9 @@ class Sweep:
     def _start(self, paths: dict[str, str], case: Case) -> Iterator[process.Child]:
         """Start a process of the case, which takes turns."""
         self.events.starts(case)
-        with self._caches() as caches:
+        with self._caches(case) as caches:
             job = replace(self._job(case, paths), caches=str(caches), in_turns=True)
-            with process.started(job.to_json(), self.events.stage, talks=True) as child:
+            with process.started(job.to_json(), self.events.stage, talks=True, forks=self._forks) as child:
                 yield child
 
     def _measure(self, case: Case, paths: dict[str, str]) -> process.Answer[CaseAnswer]:
@@ -250,19 +242,25 @@ class Sweep:
         ask, job = self._ask_stoppable(), self._job(case, paths)
         if case.largest:
             return largest.search_largest(ask, job, self.events.stage)
-        with self._caches() as caches:
+        if ask is process.ask:
+            ask = partial(ask, forks=self._forks)
+        with self._caches(case) as caches:
             return request(replace(job, caches=str(caches)), job.settings.limit_s, self.events.stage, ask)
 
     def _job(self, case: Case, paths: dict[str, str]) -> CaseJob:
         settings, build, data = self.plan.settings, self.plan.build, labels_in(case.model, self.data)
         return CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=build, data=data)
 
-    def _caches(self) -> AbstractContextManager[Path | str]:
-        """Return the context of a process's compile caches: of a cold one an empty folder, else the usual ones."""
+    def _caches(self, case: Case) -> AbstractContextManager[Path | str]:
+        """Return the context of a process's compile caches; before the first that compiles, all are compiled ahead."""
+        if self._to_compile and find_variant(case.variant).compiles_long:
+            ahead, self._to_compile = self._to_compile, []
+            compile_ahead(ahead, self.env, self._budget.left_s(), self.events)
+            self.events.starts(case)
         return owned_folder("cold") if self.cold else nullcontext("")
 
     def _make_references(self, cases: list[Case]) -> process.Answer[ReferenceAnswer]:
-        self.events.starts(f"references for {cases[0].model} at {cases[0].image}")
+        self.events.starts(f"making references for {cases[0].model} at {cases[0].image}")
         settings, data = self.plan.settings, labels_in(cases[0].model, self.data)
         job = reference_job(cases, settings, device(self.env), self.seed, self.source, self.plan.build)
         job = replace(job, data=data, scored=settings.score_pictures) if data else job
@@ -295,6 +293,6 @@ class Sweep:
         self._complete(record)
         with self._lock:
             self.store.append(record)
-            self._records.append(record)
+            self.records.append(record)
             self.events.ended(record)
         return record

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from statistics import median
 from typing import Any
 
@@ -50,11 +51,8 @@ class Events:
     def planned(self, total: int) -> None:
         """`total` cases are about to run, without skipped ones."""
 
-    def ahead(self, done: int, total: int) -> None:
-        """So many of the cases that are compiled ahead are."""
-
     def starts(self, case: Case | str) -> None:
-        """This case, or the references of a model, is now running."""
+        """This case is now running, or what is done before any."""
 
     def stage(self, name: str) -> None:
         """The running case is now in this stage."""
@@ -122,7 +120,7 @@ class Group:
     start: Start
     settings: Settings
     draw: random.Random
-    first_turn: int = 1  # see `next_turn`
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))  # of turns, see `next_turn`
     free_memory: Callable[[], int] = free_memory
     busy_share: Callable[[float], float] = lambda seconds: busy_share(seconds)
     over: Callable[[Case, float], bool] = lambda case, more_s: False
@@ -131,18 +129,18 @@ class Group:
     live: list[Member] = field(default_factory=list)
 
     def run(self) -> Iterator[Ended | list[Member]]:
-        """Yield each case as it ends; and after a part of them has taken its turns, the members that stay for the next.
+        """Yield each case as it ends; and after a part of them, if other groups have room, the members that stay alive.
 
         Those that are `late` are parts of their own, and where memory is short there are more. Baselines stay for all,
         and as long as there is room what may be the fastest. A case that ran out of memory beside others is run again
         alone.
         """
-        self._begun, self._patience_s, self._turn = time.monotonic(), PATIENCE * self.settings.group_s, self.first_turn
+        self._begun, self._patience_s, self._turn = time.monotonic(), PATIENCE * self.settings.group_s, 0
         self._vain_turn = 0  # the last in which the machine did not become quiet
         self._attempts: dict[Case, Attempt] = {}  # those that ran out of memory
         waiting = deque(sorted(self.cases, key=lambda case: (case.variant != BASELINE, self.late(case))))
-        live = self.live
         with ExitStack() as stack:
+            live = self.live
             while waiting or live:
                 before = len(live)
                 yield from self._admit(waiting, live, stack)
@@ -152,7 +150,7 @@ class Group:
                 for member in [member for member in live if member not in stay]:
                     live.remove(member)
                     yield from self._finish(member)
-                if stay and grew:
+                if stay and grew and self._has_room(live):
                     left = time.monotonic()
                     yield stay
                     self._begun += time.monotonic() - left
@@ -164,7 +162,7 @@ class Group:
     def _staying(self, live: list[Member], grew: bool) -> list[Member]:
         """Return the members that stay for the next part: fewer where none had room beside them."""
         others = any(member.case.variant != BASELINE for member in live)
-        fastest = (open_members(live, self.settings.ratio) or [_fastest(live)]) if grew else []
+        fastest = (open_members(live, self.settings.ratio) or [_fastest(live)]) if grew and live else []
         return [one for one in live if one in fastest or (one.case.variant == BASELINE and (grew or others))]
 
     def _admit(self, waiting: deque[Case], live: list[Member], stack: ExitStack) -> Iterator[Ended]:
@@ -198,13 +196,13 @@ class Group:
             due = [] if len(live) < 2 else open_members(live, self.settings.ratio) if begun else list(live)
             if not due or time.monotonic() > until:
                 return
+            self._turn = next(self.numbers)
             self.draw.shuffle(due)
             for member in due:
                 self.events.turn(member.case, self._turn)
                 if not self._take(member):
                     live.remove(member)
                     yield from self._ended(member)
-            self._turn += 1
 
     def _take(self, member: Member) -> bool:
         """Have a case take a window of this turn, again if it was disturbed; False if its process has ended."""
@@ -252,8 +250,7 @@ def open_members(live: Sequence[Member], target: float) -> list[Member]:
     `target`, relative. It is empty where all are settled.
     """
     records, without, rates = _rates(live)
-    fastest = _fastest(live)
-    best = rates[id(fastest)]
+    best = rates[id(fastest := _fastest(live))]
 
     def settled(member: Member) -> bool:
         ours = rates[id(member)]

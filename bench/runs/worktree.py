@@ -17,9 +17,9 @@ from bench.files import owned_folder
 from bench.machine.environment import child_variables
 from bench.machine.facts import Commit
 from bench.machine.provenance import CODE, ROOT, GitError, digest, run_git
+from bench.machine.snapshot import GIT_LIMIT_S, WORKING_TREE, take_snapshot
 from bench.runs.pipes import WHERE_ELSE
 from bench.runs.process import Home
-from bench.runs.snapshot import GIT_LIMIT_S, WORKING_TREE, take_snapshot
 
 NEWEST_CONSTRAINTS = "constraints.txt"
 BUILD_LIMIT_S = 300

@@ -51,25 +51,19 @@ def count_changes(x: NDArray[np.float64], alpha: float, draw: np.random.Generato
 def best_splits(x: NDArray[np.float64], count: int) -> list[int]:
     """Return the `count` change points with the least sum of squares; fewer where segments would be too short.
 
-    With k changes the best segments of the first points end in a last segment behind the best ones with k - 1 changes:
-    dynamic programming, in a time that grows with the square of the points.
+    By dynamic programming: for each last change the best of one change less before it.
     """
-    n, lasts = len(x), list[list[int]]()
-    sums, places = np.concatenate([[0.0], (x - x.mean()).cumsum()]), np.arange(n + 1)
-    # the least squares within segments are the most of each sum's square over its length
-    best = np.where(places >= MIN_SEGMENT, sums**2 / np.maximum(places, 1), -np.inf)
-    for _ in range(min(count, n // MIN_SEGMENT - 1)):
-        last, totals = [0] * (n + 1), np.full(n + 1, -np.inf)
-        for end in range(2 * MIN_SEGMENT, n + 1):
-            before = slice(MIN_SEGMENT, end - MIN_SEGMENT + 1)
-            total = best[before] + (sums[end] - sums[before]) ** 2 / (end - places[before])
-            last[end] = MIN_SEGMENT + int(total.argmax())
-            totals[end] = total[last[end] - MIN_SEGMENT]
-        best, lasts = totals, [*lasts, last]
-    points = [n]
-    for last in reversed(lasts):
-        points.append(last[points[-1]])
-    return points[:0:-1]
+    sums, places = np.concatenate([[0.0], (x - x.mean()).cumsum()]), np.arange(len(x) + 1)
+    lengths = places - places[:, None]
+    # what a segment [start, end] takes off the sum of squares
+    gains = np.where(lengths < MIN_SEGMENT, -np.inf, (sums - sums[:, None]) ** 2 / np.maximum(lengths, 1))
+    best, lasts, splits = gains[0], list[NDArray[np.intp]](), [len(x)]
+    for _ in range(min(count, len(x) // MIN_SEGMENT - 1)):
+        totals = best[:, None] + gains
+        best, lasts = totals.max(0), [totals.argmax(0), *lasts]
+    for last in lasts:
+        splits.append(int(last[splits[-1]]))
+    return splits[:0:-1]
 
 
 def permutation_p(x: NDArray[np.float64], alpha: float, draw: np.random.Generator, split: int | None = None) -> float:

@@ -21,6 +21,7 @@ from bench.runs import job as jobs
 from bench.runs import kernel_jobs
 from bench.runs.wire import Command, Job, Json, Pause, Paused, parse_message
 from bench.worker.failure import describe_failure
+from bench.worker.forks import serve
 from bench.worker.runtime import settle_folders, use_threads
 from resnet import cache
 from resnet.code import OURS
@@ -54,7 +55,7 @@ ROWS = (
     Row(jobs.LoadJob, "bench.worker.serve:serve_load"),
     Row(kernel_jobs.NetworksJob, "bench.worker.tune.search:read_networks"),
     Row(kernel_jobs.TryJob, "bench.worker.tune.search:try_candidates"),
-    Row(kernel_jobs.KernelsJob, "bench.worker.static.compile_kernels:compile_part", compiles=True),
+    Row(kernel_jobs.KernelsJob, "bench.worker.static.compile_kernels:compile_claimed", compiles=True),
     Row(kernel_jobs.FactsJob, "bench.worker.static.count:count_facts", compiles=True),
     Row(kernel_jobs.MakerJob, "bench.worker.tune.bundle:read_maker", compiles=True),
     Row(kernel_jobs.BundleJob, "bench.worker.tune.bundle:compile_candidates", compiles=True),
@@ -89,7 +90,7 @@ def answer_job(data: Json, notify: jobs.Notify, pause: Pause | None = None) -> M
 
 def main(descriptor: int, parent: int) -> None:
     """Do the job on stdin and answer on `descriptor`, for as long as the process `parent` lives."""
-    _exit_with(parent)
+    exit_with(parent)
     faulthandler.register(signal.SIGUSR1)  # the parent asks a child that hangs for its stack
     pipe = os.fdopen(descriptor, "w", buffering=1)
 
@@ -128,7 +129,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _exit_with(parent: int) -> None:
+def exit_with(parent: int) -> None:
     """Have the kernel kill this process when the process `parent` dies, however it dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -137,4 +138,8 @@ def _exit_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    descriptor, parent, *kind = sys.argv[1:]
+    if kind:  # a server, whose children go on below
+        exit_with(int(parent))
+        descriptor = str(serve(int(descriptor), *kind))
+    main(int(descriptor), int(parent))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from bench.machine.watch import Watch
 from bench.runs.job import CaseAnswer, CaseJob, Notify
 from bench.runs.wire import Pause
-from bench.worker import STARTED
+from bench.worker import STARTED, forks
 from bench.worker.runtime import cache_state, describe_runtime, fresh_caches
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.worker.measure.clock import Clock
+    from bench.worker.measure.turns import Turns
     from bench.worker.truth import Truth
-    from bench.worker.turns import Turns
     from resnet.runner import Runner
 
 Measure = Callable[..., Any]  # (forward, inputs, clock, settings), as `bench.worker.measure.measure.measure` has them
@@ -37,11 +38,11 @@ def measure_case(
     from bench.worker.failure import Wrong
     from bench.worker.gate import poison
     from bench.worker.measure.clock import on_device
-    from bench.worker.prepare import first_call, job_material, read_job_truth
+    from bench.worker.measure.turns import Turns
+    from bench.worker.prepare import describe_artefact, first_call, job_material, read_job_truth
     from bench.worker.score import score_case
-    from bench.worker.turns import Turns
 
-    cold: dict[str, Any] = {"import_s": time.perf_counter() - STARTED}
+    cold: dict[str, Any] = {"import_s": None if forks.forked else time.perf_counter() - STARTED}
     with Watch() as watch, on_device(job.device) as clock:
         notify("build")
         start = time.perf_counter()
@@ -61,9 +62,13 @@ def measure_case(
         cold["place_s"] = time.perf_counter() - start
         ends = material.built.ends
         quantized = truth.admit(runner, material.built.module)
+        cold["artefact"] = describe_artefact(runner, material, cold["prepare_s"])
         material.release()
         first, cold["first_call_s"] = first_call(runner, inputs, clock)
         cold["caches"] = "fresh" if job.caches else cache_state(runner.details)
+        imported = forks.forked and "torch._dynamo" in sys.modules  # which is most of what loading takes
+        if imported or cold["caches"] not in ("warm", "unused"):  # or it made what a server would have found
+            cold["artefact"].pop("load_s", None)
         poison(first, clock)
         answer: CaseAnswer = {
             **provenance,

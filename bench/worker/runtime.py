@@ -39,8 +39,9 @@ def use_threads(count: int) -> None:
     In a process that has not imported torch, every library that it loads later has as many.
     """
     os.environ |= thread_variables(count)
-    if count and "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(count)
+    torch = sys.modules.get("torch")
+    if count and torch and torch.get_num_threads() != count:  # a forked case's server loaded it with as many
+        torch.set_num_threads(count)
 
 
 def fresh_caches(folder: str) -> dict[str, str]:

@@ -139,6 +139,7 @@ def test_a_first_start_finds_nothing_compiled_and_the_next_does(tmp_path: Path) 
         assert done.returncode == 0, done.stderr
         starts.append(Store(tmp_path / name).read()[0].cold)
     assert [cold["caches"] for cold in starts] == ["cold", "warm"]
+    assert ["load_s" in cold["artefact"] for cold in starts] == [False, True]
     assert starts[0]["prepare_s"] > starts[1]["prepare_s"]
 
 

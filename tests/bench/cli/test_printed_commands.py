@@ -28,7 +28,7 @@ MENTIONED = re.compile(rf"\bbench ({'|'.join(NAMES)})\b")
 GENERAL = {
     "bench/kinds.py", "bench/report/page/datasets.py", "bench/report/page/sections.py", "bench/report/page/words.py",
     "bench/report/evidence.py", "bench/report/views.py", "bench/roofline/layers.py", "bench/roofline/layers_text.py",
-    "bench/runs/snapshot.py", "bench/runs/worktree.py", "bench/static/markdown.py", "bench/static/predictions.py",
+    "bench/machine/snapshot.py", "bench/runs/worktree.py", "bench/static/markdown.py", "bench/static/predictions.py",
     "bench/verdicts/selftest/tables.py", "bench/worker/once.py", "bench/worker/static/count.py",
     "bench/cli/kernels/op.py",
 }  # fmt: skip

@@ -53,7 +53,8 @@ def test_axes_that_are_left_open_have_every_variant_that_exists() -> None:
     variants = [name.split("/")[1] for name in names(precision="bf16")]
     assert {"eager", "compile-max", "fused", "channels-last-amp"} <= set(variants)
     assert "channels-last-amp" not in [name.split("/")[1] for name in names(precision="fp32")]
-    assert names(variant="compile*") == [f"resnet50/{name}/fp32/b1/i224/stream" for name in ("compile", "compile-max")]
+    compiled = ("compile", "compile-max", "compile-aot")
+    assert names(variant="compile*") == [f"resnet50/{name}/fp32/b1/i224/stream" for name in compiled]
     # what is named stays, though no device runs it: the list says why
     assert names(variant="channels-last-amp", precision="fp32") == ["resnet50/channels-last-amp/fp32/b1/i224/stream"]
 

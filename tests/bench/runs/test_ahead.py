@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.plans.case import Case
 from bench.plans.plan import gate_only, parse_plan
 from bench.records.store import Store
 from bench.runs import ahead
@@ -71,15 +72,15 @@ def test_no_case_is_begun_after_its_share_of_the_budget(sweep) -> None:
 
 @pytest.mark.slow  # two compilations in an empty folder
 def test_the_process_that_is_judged_finds_its_caches_warm(sweep) -> None:
-    said: list[tuple[int, int]] = []
+    said: list[str] = []
 
     class Said(Events):
-        def ahead(self, done: int, total: int) -> None:
-            said.append((done, total))
+        def starts(self, case: Case | str) -> None:
+            said.append(str(case))
 
     records = list(sweep(events=Said()).run())
     caches = {record.case.variant: record.cold["caches"] for record in records}
     assert {record.status for record in records} == {"ok"}
     assert caches == {"eager": "unused", "compile": "warm"}
-    assert said == [(0, 2), (1, 2), (2, 2)]
+    assert said[:3] == [f"compiling ahead: {done} of 2" for done in (0, 1, 2)]
     assert names(sweep(resume=True)) == []

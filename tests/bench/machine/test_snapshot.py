@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.cli.measure import ab as cli_ab
 from bench.errors import RevisionError, StoreError
+from bench.machine import snapshot
+from bench.machine.snapshot import take_snapshot
 from bench.plans.plan import parse_plan
 from bench.records.store import Store
-from bench.runs import snapshot, worktree
+from bench.runs import worktree
 from bench.runs.ab import SIDES, Duel, harness_changes
 from bench.runs.process import ask
-from bench.runs.snapshot import take_snapshot
 from bench.runs.worktree import checkouts, unchanged
 from tests.bench.runs.test_ab import PLAN, WORKER
 from tests.bench.runs.test_worktree import left, repository
