@@ -58,7 +58,7 @@ def cached_resnet(key: str, spec: Spec, make: Callable[[], ResNet], **ends: int)
 
 
 class _Uninitialised(TorchFunctionMode):
-    """Leaves the weights of modules as their memory is: to draw them takes a third of the time of a model from the cache."""
+    """Leaves weights as their memory is: to draw them takes a third of the time of a model from the cache."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Return what `func` returns; a tensor that it would initialise as it is."""
