@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.records.record import STATUSES
-from bench.runs.throttled import ENOUGH
+from bench.runs.restart import ENOUGH
 from bench.text import plural
 from bench.verdicts.lists import Lists, kept
 from bench.verdicts.metrics import Metric
