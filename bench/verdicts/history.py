@@ -136,6 +136,8 @@ def read_history(
 def _series(frame: DataFrame, name: str, metric: Metric, order: Mapping[str, int]) -> list[Series]:
     rows = frame.assign(value=sum(frame[column].astype("float64") for column in metric.columns) / metric.scale)
     rows = rows[rows["value"] > 0].assign(choices=frame["choices"].astype("object").fillna(""))
+    if name == "host":  # a forked process has its server's pages, too
+        rows["choices"] += np.where(rows["process"] == "forked", " forked", "")
     several = {str(case) for case, ways in rows.groupby("case")["choices"] if ways.nunique() > 1}
     series, key = [], ["case", "choices", *MACHINE]
     for (case, _, *machine), group in rows.groupby(key, observed=True, dropna=False, sort=False):
