@@ -164,8 +164,14 @@ class Row:
         return quantile(self.latency_samples, 0.999)
 
     def peak_memory(self, number: MemoryNumber) -> int | None:
-        """Return the largest of a memory number over the rounds, in bytes."""
-        return self.most_over_rounds(lambda record: record.memory.get(number))
+        """Return the largest of a memory number over the rounds, in bytes.
+
+        That of the host is of one way of starting: of fresh processes, where there are any, as forked ones have the
+        pages of their server.
+        """
+        forked = [number.startswith("host") and record.runtime.get("process") == "forked" for record in self.records]
+        counted = {id(one) for one, is_forked in zip(self.records, forked, strict=True) if all(forked) or not is_forked}
+        return self.most_over_rounds(lambda record: record.memory.get(number) if id(record) in counted else None)
 
     @property
     def memory(self) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from statistics import median
+from typing import Any
 
 from bench.plans.words import variant_cell
 from bench.records import quality
@@ -17,7 +18,12 @@ from bench.text import WORDS, digits
 
 
 def _cold_total(row: Row) -> float | None:
-    return row.median_over_rounds(lambda record: sum(v for k, v in record.cold.items() if k.endswith("_s")) or None)
+    def total(record: Record) -> float | None:
+        parts: dict[str, Any] = {**record.cold}
+        no_import = parts.get("import_s", 0.0) is None  # of a forked process
+        return None if no_import else sum(v for k, v in parts.items() if k.endswith("_s")) or None
+
+    return row.median_over_rounds(total)
 
 
 def _mb(size: float) -> str:
@@ -163,9 +169,9 @@ VIEWS = {
             Column("total s", "cold_s", _cold_total, digits),
             Column("caches", "caches", lambda row: row.caches, text=True),
         ),
-        """Cold start, in seconds of a fresh process up to its first answer; import: of torch; build: the model;
-        prepare: the variant (exporting, compiling, tuning); first: the first call; total s: all, and placing
-        inputs; caches: the state of the compile caches on disk (--cold empties them)""",
+        """Cold start, in seconds of a process up to its first answer; import: of torch, not by a forked process; build:
+        the model; prepare: the variant (exporting, compiling, tuning); first: the first call; total s: all, and
+        placing inputs; caches: the state of the compile caches on disk (--cold empties them)""",
     ),
     "deploy": View(
         (
@@ -195,7 +201,7 @@ VIEWS = {
         ),
         """In MiB, the largest of the rounds; weights: as the variant holds them; alloc., reserved: peaks of torch's
         allocator while measuring; device: this process on the device (NVML), which alone sees ONNX Runtime and
-        captured graphs; host: peak resident set while measuring""",
+        captured graphs; host: peak resident set while measuring, of a forked process with its server's pages""",
         sparse=True,
     ),
     "energy": View(
