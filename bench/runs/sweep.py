@@ -104,9 +104,8 @@ class Sweep:
                 if (case, 0) not in done:
                     yield [Turn(case, 0, -1, partial(self._append, Record(case, 0, "skipped", reason)))]
             short = self.budget_s < float("inf")
-            numbers = range(self.plan.rounds)
-            due_now = [case for case in self._runnable for number in numbers if (case, number) not in done]
-            total, self._to_compile = len(due_now), self.ahead(due_now)
+            total = sum((case, number) not in done for case in self._runnable for number in range(self.plan.rounds))
+            self._to_compile = self.ahead(case for case in self._runnable if (case, 0) not in done)
             for number, cases in rounds_of(self.plan, self._runnable, self.records, self.seed, short, self._in_turns):
                 if number >= self.plan.rounds:  # an added round, whose cases depend on the results so far
                     total += sum((case, number) not in done for case in cases)
