@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in $(if $(VENV),"$(VENV)/bin/python") python3.12 python3
 	"$$p" -c '$(SERVES)' 2>/dev/null && echo "$$p" && exit; done; echo python3)
 RUN = "$(if $(VENV),$(VENV)/bin/python,$(PYTHON))" -m
 
-.PHONY: help setup bench test check counts mutants soak report models accuracy ab history kernels static gpu gpu-pack clean
+.PHONY: help setup bench test check counts costs mutants soak report models accuracy ab history kernels static gpu gpu-pack clean
 
 help:
 	@echo "make setup    make the environment in $(or $(VENV),none), once; the other targets do it themselves"
@@ -27,6 +27,7 @@ help:
 	@echo "make test     run the tests"
 	@echo "make check    format, lint, types, layering, tables in prose; changes no file"
 	@echo "make counts   lines, vague names and longest functions by room, against their limits; ARGS=\"--base main\" beside a commit"
+	@echo "make costs    what this tool itself costs, before and after, into docs/PERFORMANCE.md; ten minutes; ARGS=\"--only help\" one"
 	@echo "make mutants  plant the faults of tests/mutants in a copy, and name the test that each turns red"
 	@echo "make soak     200 faults to running sweeps at random moments, and what they cost counted; half an hour"
 	@echo "make report   put the tables of the records into the prose again"
@@ -52,7 +53,7 @@ setup:
 
 # An environment of ours holds everything; an interpreter of the user's own is asked only for what the target needs.
 EXTRAS = $(if $(VENV),dev)
-test check mutants soak: EXTRAS = $(if $(VENV),dev,test)
+test check costs mutants soak: EXTRAS = $(if $(VENV),dev,test)
 
 # A case that failed among others is told, and is no error of make: ARGS=--strict makes it one.
 bench: setup
@@ -83,6 +84,9 @@ check-kernels:
 
 counts: setup
 	@$(RUN) tests.counts $(ARGS)
+
+costs: setup
+	@$(RUN) tests.costs $(ARGS)
 
 mutants: setup
 	@$(RUN) tests.mutants $(ARGS)
@@ -122,9 +126,6 @@ kernels: setup
 
 static: setup
 	@$(RUN) bench counts static --against results/static/counts.json $(ARGS)
-
-.PHONY: facts  # the name of `static` in the version before
-facts: static
 
 gpu: setup
 	@$(RUN) bench campaign $(STAGE) $(if $(BUDGET),--budget $(BUDGET)) $(if $(filter-out 0 no false,$(DRY)),--dry) $(ARGS)

@@ -7,14 +7,12 @@ import os
 import shlex
 import shutil
 import sys
-import sysconfig
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = "resnet-bench"
+PROJECT = "resnet_bench"  # as the folder of an installed one begins
 
 
 def command_line(*words: object) -> str:
@@ -40,12 +38,14 @@ def _is_same(name: str | None, script: Path) -> bool:
 
 def _installed_is_this_code() -> bool:
     """Return whether the project that this interpreter's environment has installed is the code that is running."""
+    import sysconfig  # takes as long to import as all of this module
+
     packages = sysconfig.get_path("purelib")
     if Path(packages).resolve() == ROOT:
         return True
-    for distribution in metadata.distributions(name=PROJECT, path=[packages]):
-        with suppress(ValueError, AttributeError):  # a damaged entry, or one without an address
-            url = urlsplit(json.loads(distribution.read_text("direct_url.json") or "{}").get("url", ""))
+    for record in Path(packages).glob(f"{PROJECT}-*.dist-info/direct_url.json"):
+        with suppress(OSError, ValueError, AttributeError):  # a damaged entry
+            url = urlsplit(json.loads(record.read_text()).get("url", ""))
             return url.scheme == "file" and Path(unquote(url.path)).resolve() == ROOT
     return False
 

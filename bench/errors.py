@@ -73,3 +73,9 @@ class UnableError(WorkError):
     """This machine cannot do it, for example because a package is missing; the message has the cure."""
 
     exit_code = UNABLE
+
+
+class Lost(str):
+    """A sentence on a line that is left out and whose round no other line has: an answer may be another with it."""
+
+    __slots__ = ()

@@ -22,12 +22,17 @@ def median_interval(samples: Sequence[float], confidence: float = 0.95) -> tuple
     Returns None where there are too few samples for any such interval (under LEAST_SAMPLES for 95 %). Source: David and
     Nagaraja, Order Statistics, section 7.1.
     """
-    n = len(samples)
-    rank = _rank(n, (1 - confidence) / 2)
-    if rank < 1:
+    places = median_places(len(samples), confidence)
+    if places is None:
         return None
     ordered = _ordered(samples)
-    return ordered[rank - 1], ordered[n - rank]
+    return ordered[places[0]], ordered[places[1]]
+
+
+def median_places(n: int, confidence: float = 0.95) -> tuple[int, int] | None:
+    """Return the indices, among n ordered samples, of the ends of `median_interval`; None of too few."""
+    rank = _rank(n, (1 - confidence) / 2)
+    return None if rank < 1 else (rank - 1, n - rank)
 
 
 def _ordered(samples: Sequence[float]) -> list[float]:
@@ -65,16 +70,25 @@ def quantile(samples: Sequence[float], p: float, confidence: float = 0.99) -> Qu
     beyond it (at 99 %: p90 needs 64, p95 130, p99 662, p99.9 6636; the counts of MLPerf's early stopping with one query
     beyond the target).
     """
-    n = len(samples)
+    places = quantile_places(len(samples), p, confidence)
+    if places is None:
+        return None
+    ordered = _ordered(samples)
+    value, lower, upper = (ordered[place] for place in places)
+    return Quantile(value, lower, upper, len(samples))
+
+
+@cache
+def quantile_places(n: int, p: float, confidence: float = 0.99) -> tuple[int, int, int] | None:
+    """Return the indices, among n ordered samples, of the p-quantile and its lower and upper bound; None of too few."""
     if n < samples_needed(p, confidence):
         return None
     from scipy.special import bdtr  # takes 0.3 s to import
 
-    ordered = _ordered(samples)
     # the r-th smallest (from 1) is at least the quantile with probability P(Binomial(n, p) < r)
     upper = next(r for r in range(ceil(n * p), n + 1) if bdtr(r - 1, n, p) >= confidence)
     lower = next(r for r in range(ceil(n * p), -1, -1) if r == 0 or bdtr(r - 1, n, p) <= 1 - confidence)
-    return Quantile(ordered[ceil(n * p) - 1], ordered[max(lower, 1) - 1], ordered[upper - 1], n)
+    return ceil(n * p) - 1, max(lower, 1) - 1, upper - 1
 
 
 @cache

@@ -15,10 +15,12 @@ import hashlib
 import os
 import stat
 import tempfile
+import time
 import warnings
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from kernels.cards.files import NO_ROOM, describe_room
 from kernels.cards.owned import owned_file, sweep
@@ -99,20 +101,23 @@ def private_dir(name: str = "resnet-bench") -> Path:
     return folder
 
 
-def check_compile_cache() -> None:
+def check_compile_cache() -> Path | None:
     """Give Inductor a private folder where its usual one, among the temporary files, is not this user's alone.
 
-    To be called before anything is compiled: torch makes that folder, or takes the one that is there.
+    Returns the folder, or None for a user without a name. To be called before anything is compiled: torch makes that
+    folder, or takes the one that is there.
     """
     with suppress(KeyError, OSError):  # a user without a name: torch finds none either
         usual = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"
         if os.environ.get(INDUCTOR, str(usual)) != str(usual):
-            return  # the user's choice
+            return Path(os.environ[INDUCTOR])  # the user's choice
         with suppress(FileExistsError):
             usual.mkdir(mode=0o700)
         if problem := _distrust(usual.lstat()):
             os.environ[INDUCTOR] = str(private_dir("resnet-bench-inductor"))
             _tell(f"{usual} is not used: {problem}; {os.environ[INDUCTOR]} takes its place")
+        return Path(os.environ.get(INDUCTOR, usual))
+    return None
 
 
 def subfolder(parent: Path, name: str) -> Path:
@@ -144,6 +149,20 @@ def cached_file(
         return elsewhere, _is_whole(elsewhere) or _make(elsewhere, write)
     except _NotOurs as reason:
         raise CacheError(f"{elsewhere} cannot be written: {reason}; set {VARIABLE} to another folder") from None
+
+
+@contextmanager
+def loading(kind: str, *paths: Path) -> Iterator[dict[str, Any]]:
+    """Time what a server does to have a file ready, inside; yield the facts of the file, which are whole at the end.
+
+    They are its `kind`, `bytes`, of a folder those of all files, and `load_s`, the seconds.
+    """
+    facts: dict[str, Any] = {"kind": kind}
+    start = time.perf_counter()
+    yield facts
+    facts["load_s"] = time.perf_counter() - start
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    facts["bytes"] = sum(file.stat().st_size for file in files)
 
 
 def tell_notes(sentences: Iterable[str]) -> None:

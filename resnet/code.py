@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
@@ -176,6 +175,8 @@ def _callables(module: str) -> str:
 
 
 def _package_version(module: str) -> str:
+    from importlib import metadata  # takes as long to import as all that the parent looks up here
+
     top = module.partition(".")[0]
     names = metadata.packages_distributions().get(top, [])
     return metadata.version(names[0]) if names else ""

@@ -28,6 +28,7 @@ FUSIONS = {
     "block": "one kernel a block, and one for the mean and the classifier",
 }
 
+_computed: dict[str, tuple[Floor, ...]] = {}  # by all that they depend on: a report asks for few, thousands of times
 COUNTED = "conv"  # what any network can be counted as; the others are for this project's networks
 
 
@@ -98,8 +99,11 @@ def described_floors(
     """
     if is_outside(model) and fusion != COUNTED:
         return ()
-    layers = network_operations(model, batch, image, precision, network, wide)
-    return _group_floors(fused_groups(layers, fusion), ceilings)
+    about = model, batch, image, precision, network, wide
+    key = repr((about, fusion, *(value for name, value in vars(ceilings).items() if name != "provenance")))
+    if key not in _computed:
+        _computed[key] = _group_floors(fused_groups(network_operations(*about), fusion), ceilings)
+    return _computed[key]
 
 
 def fusions_of(model: str) -> tuple[str, ...]:

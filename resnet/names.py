@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import quote, unquote
 
 from resnet.archs import Spec
@@ -41,6 +42,7 @@ def task_of(model: str) -> str:
     return "" if is_outside(model) else Spec.parse(model).task
 
 
+@cache
 def canonical_model(word: str) -> str:
     """Return the one spelling of a model's name. Raises ValueError for a word that can name none."""
     if is_outside(word):

@@ -9,43 +9,45 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer import Option
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from bench.cli.again import Command
 from bench.cli.console import Force, Quiet, cache_warnings_as_sentences, tell
-from bench.cli.kernels import counts, op, tune
-from bench.cli.kernels import kernels as kernels_command
-from bench.cli.machine import ceilings, constants, env, floors, pieces, selftest
-from bench.cli.measure import ab, accuracy, campaign, layers, once, run, sensitivity, verify
-from bench.cli.measure import list as list_command
-from bench.cli.results import capacity, compare, formats, history, recommend, report
+from bench.cli.light import Light
 from bench.cli.streams import check_output, outlive_readers
 from bench.commands import command_line
 from bench.ends import end_in_order
 from bench.errors import EXIT_CODES, USAGE, BenchError
 from bench.files import Replacing
-from bench.machine.provenance import describe_version
 from bench.text import WORDS
 from kernels.cards.constants import ConstantsError
 
-# old name of a command -> its name now; an old name works for one version more, and --help does not list it
-RENAMED = {"facts": "counts", "load": "capacity", "gpu": "campaign"}
 
+class _Commands(Light, TyperGroup):
+    """The commands, by names alone until one is called: `bench --help` imports none of them."""
 
-class _Commands(TyperGroup):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = {name: TyperCommand(name, rich_help_panel=panel) for name, panel in PANELS.items()}
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command as lists of them need it: its name and its first sentence."""
+        if command := super().get_command(ctx, cmd_name):
+            command.help = summary(cmd_name)
+        return command
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command by its name, or by its name of the version before."""
+        """Find the command by its name, and import it."""
         Replacing.force = None
-        if name := RENAMED.get(args[0]):
-            tell(f"bench: `bench {args[0]}` is called `bench {name}` now; the next version has only that name")
-            args = [name, *args[1:]]
-        return super().resolve_command(ctx, args)
+        name, _, words = super().resolve_command(ctx, args)
+        return name, name and load(name), words
 
     def invoke(self, ctx: Any) -> Any:  # a context of typer's or of click's, as the version has it
         """Run the command; an error becomes its sentence on stderr and its exit code, here and nowhere else."""
@@ -79,6 +81,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from bench.machine.provenance import describe_version
+
         print(describe_version())
         raise typer.Exit
 
@@ -114,48 +118,45 @@ def _with_shared(command: Callable[..., None]) -> Callable[..., None]:
     return with_them
 
 
-# in the order of `bench --help`: first what a newcomer needs first
-COMMANDS: tuple[tuple[str, dict[str, Callable[..., None]]], ...] = (
-    ("Measure", {
-        "list": list_command.list_,
-        "run": run.run,
-        "verify": verify.verify,
-        "accuracy": accuracy.accuracy,
-        "once": once.once,
-        "layers": layers.layers,
-        "sensitivity": sensitivity.sensitivity,
-        "ab": ab.ab,
-        "campaign": campaign.campaign,
-    }),
-    ("Results", {
-        "report": report.report,
-        "compare": compare.compare,
-        "recommend": recommend.recommend,
-        "capacity": capacity.capacity,
-        "history": history.history,
-        "export": formats.export,
-        "import": formats.import_,
-    }),
-    ("Machine", {
-        "env": env.env,
-        "ceilings": ceilings.ceilings,
-        "floors": floors.floors,
-        "selftest": selftest.selftest,
-        "pieces": pieces.pieces,
-        "constants": constants.constants,
-    }),
-    ("Kernels", {
-        "kernels": kernels_command.kernels,
-        "counts": counts.counts,
-        "tune": tune.tune,
-        "op": op.op,
-    }),
-)  # fmt: skip
-for panel, commands in COMMANDS:
-    for name, command in commands.items():
-        # typer keeps the line breaks inside a paragraph of a docstring, which a narrow terminal breaks once more
-        text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or "")
-        app.command(name, cls=Command, rich_help_panel=panel, help=text)(_with_shared(command))
+# In the order of `bench --help`, first what a newcomer needs first. A command is the function of its name in the module
+# of its name, in the folder that is called as its panel, but for those of ELSEWHERE; it is imported when it is called.
+COMMANDS = {
+    "Measure": [
+        "list", "run", "verify", "accuracy", "once", "layers", "sensitivity", "ab", "campaign",
+    ],
+    "Results": [
+        "report", "compare", "recommend", "capacity", "history", "export", "import",
+    ],
+    "Machine": [
+        "env", "ceilings", "floors", "selftest", "pieces", "constants",
+    ],
+    "Kernels": [
+        "kernels", "counts", "tune", "op",
+    ],
+}  # fmt: skip
+ELSEWHERE = {"list": "measure.list:list_", "export": "results.formats:export", "import": "results.formats:import_"}
+PANELS = {name: panel for panel, names in COMMANDS.items() for name in names}
+PLACES = {name: ELSEWHERE.get(name, f"{panel.lower()}.{name}:{name}") for name, panel in PANELS.items()}
+
+
+def summary(name: str) -> str:
+    """Return the first paragraph of a command's docstring, read from its module, which is not imported."""
+    module, function = PLACES[name].split(":")
+    source = Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py").read_text()
+    docstring = source.split(f"\ndef {function}(", 1)[1].split('"""', 2)[1]
+    return " ".join(docstring.split("\n\n")[0].split())
+
+
+@cache
+def load(name: str) -> Any:
+    """Import the module of a command, and return the command as typer has it."""
+    module, function = PLACES[name].split(":")
+    command = getattr(import_module(f"bench.cli.{module}"), function)
+    # typer keeps the line breaks inside a paragraph of a docstring, which a narrow terminal breaks once more
+    text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or "")
+    alone = typer.Typer(add_completion=False)
+    alone.command(name, cls=Command, help=text)(_with_shared(command))
+    return typer.main.get_command(alone)
 
 
 def main() -> None:

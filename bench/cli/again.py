@@ -9,12 +9,13 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from bench.cli.light import Light
 from bench.commands import command_line
 
 _running: ContextVar[Any] = ContextVar("running")  # a context of typer's or of click's, as the version has it
 
 
-class Command(TyperCommand):
+class Command(Light, TyperCommand):
     """A command that `again` repeats while it runs."""
 
     def invoke(self, ctx: Any) -> Any:

@@ -18,7 +18,6 @@ from bench.errors import BenchError
 from bench.records import places
 from bench.records.places import Run, latest_like, latest_run, latest_two, results_at, runs_in, shown
 from bench.records.store import FILE, Store
-from bench.runs.ab import LOOKS
 from bench.text import plural
 
 DEFAULT = "Results folders, or names kept with --save.  \\[default: the latest run]"
@@ -96,6 +95,8 @@ def save_as(name: str | None, folders: Sequence[Path]) -> None:
     if name is not None:
         if len(folders) > 1:
             raise BenchError("--save keeps one results folder: name one")
+        from bench.runs.ab import LOOKS
+
         hint(places.save(name, folders[0]))
         measured = [record.case for record in Store(folders[0]).read() if record.status == "ok"]
         rounds = min(Counter(measured).values(), default=0)

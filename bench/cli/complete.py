@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from bench.plans.plan import plan_names
-from bench.records.places import result_words
 from resnet.archs import ARCHS
 from resnet.variants import VARIANTS
 
@@ -24,7 +23,13 @@ def _complete(words: Callable[[], Iterable[str]]) -> Complete:
     return complete
 
 
+def _result_words() -> Iterable[str]:
+    from bench.records.places import result_words
+
+    return result_words()
+
+
 complete_plan = _complete(plan_names)
 complete_variant = _complete(lambda: VARIANTS)
 complete_model = _complete(lambda: [f"resnet{depth}{version}" for depth in ARCHS for version in ("", "v1", "v2")])
-complete_results = _complete(result_words)
+complete_results = _complete(_result_words)

@@ -6,22 +6,22 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.status import Status
 from typer import Option
 
 from bench.cli.tables import Screen, out
-from bench.errors import FAILED, UNDECIDED, BenchError, StoreError
+from bench.errors import FAILED, UNDECIDED, BenchError, Lost, StoreError
 from bench.files import ANOTHER, Replacing, sweep_folders, write_json
-from bench.lines import Line
-from bench.machine.environment import device, hardware, no_cuda
-from bench.machine.facts import Environment
-from bench.records.record import Record
-from bench.records.store import Lost, narrow_records, read_folders
-from resnet.cache import CacheWarning, cache_dir
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+    from bench.lines import Line
+    from bench.machine.facts import Environment
+    from bench.records.record import Record
 
 err = Screen(stderr=True, highlight=False)
 
@@ -50,6 +50,8 @@ def is_live() -> bool:
 
 def spinner(text: str) -> Status:
     """Return a spinner on stderr, a context manager; with `--quiet` one that shows nothing."""
+    from rich.status import Status
+
     return Status(text, console=Screen(stderr=True, quiet=True) if err_is_quiet() else err)
 
 
@@ -85,6 +87,8 @@ def cache_warnings_as_sentences() -> None:
     usual, told = warnings.showwarning, set[str]()
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        from resnet.cache import CacheWarning
+
         if not issubclass(category, CacheWarning):
             usual(message, category, *where, **more)
         elif str(message) not in told:
@@ -96,6 +100,8 @@ def cache_warnings_as_sentences() -> None:
 
 def prepare_folders() -> None:
     """Remove what killed processes left among the temporary files; raises StoreError where there is no cache folder."""
+    from resnet.cache import cache_dir
+
     with suppress(OSError):  # a case that needs temporary files says so
         sweep_folders()
     try:
@@ -115,6 +121,8 @@ def read_records(folders: Sequence[Path], only: Iterable[str] = (), exclude: Ite
 
     Says on stderr which lines could not be read.
     """
+    from bench.records.store import narrow_records, read_folders
+
     records, damage = read_folders(folders, apart=True)
     for line in damage:
         tell(type(line)(f"bench: {line}"))
@@ -151,6 +159,8 @@ def stop(text: str, code: int) -> NoReturn:
 
 def device_line(env: Environment) -> str:
     """Describe the device that cases run on here; without a GPU, say why there is none."""
+    from bench.machine.environment import device, hardware, no_cuda
+
     cpu, where = env["cpu"], device(env)
     name = hardware(where, env["gpu"].get("name"), cpu["name"], cpu["cores"])
     return name if where == "cuda" else f"{name} (no GPU: {no_cuda(env)})"

@@ -13,15 +13,12 @@ A command that prints a table has `--json`, `--csv` and `--markdown`, at most on
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer import BadParameter, Option
-
-from bench.report.views import VIEWS
 
 
 def _alone(context: typer.Context, parameter: typer.CallbackParam, value: bool) -> bool:
@@ -58,11 +55,6 @@ Data = Annotated[
     str, Option("--data", metavar="DIR", help="Labelled pictures, a folder a class, to count right answers on.")
 ]
 Seed = Annotated[int, Option("--seed", help="Seed of the weights, the pictures and the order of cases.")]
-View = StrEnum("View", {name: name for name in VIEWS})  # type: ignore[misc]
-ViewName = Annotated[
-    View | None,
-    Option("--view", metavar="|".join(VIEWS), help="Columns of the table.  \\[default: speed; of 8 bits precisions]"),
-]
 Budget = Annotated[float | None, Option(min=1, metavar="SECONDS", help="Start no case that would end later than this.")]
 ToFile = partial(Option, "-o", "--output", metavar="FILE")  # of a command whose output is one file
 Output = Annotated[

@@ -1,20 +1,30 @@
-"""A sweep's progress: a live bar with the time left on a terminal, a line per case elsewhere."""
+"""A sweep's progress: a live bar with the time left on a terminal; elsewhere a line per case, and where one takes long.
+
+After each part of a sweep there is the answer so far.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from statistics import mean
+from threading import Event, Thread
 from typing import Any
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from bench.cli.console import device_line, err, hint, is_live
+from bench.cli.console import device_line, err, err_is_quiet, hint, is_live
 from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.records.record import Record
+from bench.report.answer import contests_of, describe_fastest
+from bench.report.rows import rows_from_records
 from bench.runs.turns import Events
+from bench.text import plural
+
+SILENCE_S = 8.0  # after which a pipe gets a line on what runs
 
 
 class Progress(Events):
@@ -24,25 +34,48 @@ class Progress(Events):
         self.ends = time.monotonic() + budget_s
         self.total = self.count = 0
         self.took: list[float] = []  # wall seconds, of cases at once their share, for the time left
-        self.what = ""  # what started last
+        self.what, self.at = "earlier records", "read"  # what started last, and its stage
+        self.since = self.told = time.monotonic()  # of that stage, and of the last line
+        self.over = Event()
         self.running: set[Case] = set()
+        self.waiting: set[Case] = set()  # for turns
         self.choices: set[str] = set()  # made in reading weights and pictures, and said already
         self.bar = Bar(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
             TextColumn("{task.fields[left]}"), console=err, transient=True, disable=not is_live(),
         )  # fmt: skip
-        self.task = self.bar.add_task("", total=None, left="")
+        self.task = self.bar.add_task(f"{self.what} [dim]{self.at}[/]", total=None, left="")
         hint(f"{title} on {device_line(env)}")
 
     def __enter__(self) -> Progress:
         self.bar.start()
+        if not err.is_terminal:
+            Thread(target=self._break_silence, daemon=True).start()
         return self
 
     def __exit__(self, *_: Any) -> None:
         self.stop()
 
     def stop(self) -> None:
+        self.over.set()
         self.bar.stop()
+
+    @property
+    def seen(self) -> int:
+        """The number of cases that have a row or a record."""
+        return self.count + len(self.waiting)
+
+    def _say(self, text: str) -> None:
+        hint(text)
+        self.told = time.monotonic()
+
+    def _break_silence(self) -> None:
+        """Print what runs, and for how long in its stage, whenever nothing was printed for SILENCE_S."""
+        while not self.over.wait(max(0.0, self.told + SILENCE_S - time.monotonic())):
+            now = time.monotonic()
+            if now - self.told >= SILENCE_S:
+                count = f"[{self.seen}/{self.total}] " if self.total else ""
+                self._say(f"{count}{self.what}: {self.at}, {now - self.since:.0f} s")
 
     def planned(self, total: int) -> None:
         self.total = total
@@ -53,7 +86,7 @@ class Progress(Events):
         if isinstance(case, Case):
             self.running.add(case)
         elif not err.is_terminal:
-            hint(f"making {case}")
+            self._say(case)
         self._update("start")
 
     def stage(self, name: str) -> None:
@@ -62,12 +95,21 @@ class Progress(Events):
     def ready(self, case: Case, p50_ns: float) -> None:
         """Print a row of a case that waits for its turns: its median latency, and the images per second of that."""
         self.running.discard(case)
+        self.waiting.add(case)
+        self.bar.update(self.task, completed=self.seen)
         rate = case.batch / p50_ns * 1e9
-        hint(f"{case.name}  so far {p50_ns / 1e6:.4g} ms, {rate:.4g} images/s")
+        self._say(f"{case.name}  so far {p50_ns / 1e6:.4g} ms, {rate:.4g} images/s")
 
     def turn(self, case: Case, number: int) -> None:
         self.what = case.name
         self._update(f"turn {number}")
+
+    def so_far(self, records: Sequence[Record], to_come: int) -> None:
+        """Print which of the cases that were compared is fastest, as surely as they tell by now."""
+        measured = [record for record in records if record.status == "ok"]
+        if len(measured) > 1 and not err_is_quiet():
+            self._say(f"So far, with {to_come} {plural(to_come, 'case')} and the last checks still to come:")
+            err.print(describe_fastest(measured, contests_of(rows_from_records(measured))), markup=False)
 
     def ended(self, record: Record) -> None:
         if record.status == "skipped":
@@ -80,18 +122,20 @@ class Progress(Events):
         self.count += 1
         self.took.append(record.wall_s / max(1, len(self.running)))
         self.running.discard(record.case)
-        self.bar.update(self.task, completed=self.count, left=self._left())
+        self.waiting.discard(record.case)
+        self.bar.update(self.task, completed=self.seen, left=self._left())
         if record.status != "ok":
             # the reason stands below the table
             err.print(f"[red]{record.status}[/] {escape(record.case.name)}", soft_wrap=True)
         elif not err.is_terminal:
-            hint(f"[{self.count}/{self.total}] {record.case.name}  {record.wall_s:.0f} s  {self._left()}")
+            self._say(f"[{self.count}/{self.total}] {record.case.name}  {record.wall_s:.0f} s  {self._left()}")
 
     def _update(self, stage: str) -> None:
+        self.at, self.since = stage, time.monotonic()
         more = f" and {len(self.running) - 1} more" if len(self.running) > 1 else ""
         self.bar.update(self.task, description=f"{self.what}{more} [dim]{stage}[/]")
 
     def _left(self) -> str:
         """The time left, from the mean of what ran: fair where the order is shuffled, and no more than the budget's."""
-        seconds = min(mean(self.took) * (self.total - self.count), max(0.0, self.ends - time.monotonic()))
+        seconds = min(mean(self.took) * (self.total - self.seen), max(0.0, self.ends - time.monotonic()))
         return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
+
+from typer import Option
 
 from bench.cli.tables import out, print_csv, print_json, print_text
 from bench.errors import FAILED, UNABLE
@@ -15,6 +19,13 @@ from bench.report.answer import Settle
 from bench.report.exported import report_as_json, report_as_rows
 from bench.report.markdown import render_markdown
 from bench.report.terminal import print_report
+from bench.report.views import VIEWS
+
+View = StrEnum("View", {name: name for name in VIEWS})  # type: ignore[misc]
+ViewName = Annotated[
+    View | None,
+    Option("--view", metavar="|".join(VIEWS), help="Columns of the table.  \\[default: speed; of 8 bits precisions]"),
+]
 
 
 def print_records(

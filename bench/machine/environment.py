@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,18 +43,20 @@ CPU_FLAGS = (
 )  # fmt: skip
 
 
+def devices() -> Environment:
+    """Describe the processor, the GPU and what torch was built for alone, which decide what cases run here."""
+    return {"cpu": cpu(), "gpu": gpu(), "torch_cuda": _read(_torch_cuda)}
+
+
 def environment() -> Environment:
     """Describe this machine and its software for records, as JSON. Takes about 0.1 s."""
-    return {
-        "cpu": cpu(),
+    return devices() | {
         "memory_bytes": _read(lambda: os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "libc": " ".join(platform.libc_ver()),
         "virtual": _read(_virtual),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "gpu": gpu(),
         "packages": {name: version for name in PACKAGES if (version := installed_version(name))},
-        "torch_cuda": _read(_torch_cuda),
         "git": commit_of(ROOT),
         "variables": variables(),
     }
@@ -202,6 +203,8 @@ def gpu_handle(nvml: Any, visible: str | None) -> Any:
 
 def installed_version(name: str) -> str | None:
     """Return the version of an installed distribution; None if it is missing."""
+    from importlib import metadata  # takes a third as long to import as all that `devices` needs
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -68,7 +68,7 @@ class Readings:
         """Return the spans (first ns, last ns) of throttling, or of more than this share of steal, by reason."""
         spans: dict[str, list[Span]] = {}
         medians = {name: _median(_clock(r, name) for r in self.readings) for name in ("sm_mhz", "cpu_mhz")}
-        for earlier, later in pairwise(self.readings):
+        for earlier, later in pairwise(_apart(self.readings)):
             for reason in _reasons(earlier, later, medians, steal):
                 spans.setdefault(reason, []).append((earlier.ns, later.ns))
         return spans
@@ -112,6 +112,12 @@ class Readings:
                 spoilt[reason] = spoilt.get(reason, 0) + overlap_ns(stretch, {reason: spans})
         seconds = {reason: ns / 1e9 for reason, ns in spoilt.items() if ns}
         return summary | ({"spoilt_s": seconds} if seconds else {})
+
+
+def _apart(readings: Sequence[Reading]) -> list[Reading]:
+    """Return the readings without those just before another: of so short a time a tick of 10 ms is a large share."""
+    least_ns = PERIOD_S * 1e9 / 2
+    return [one for one, later in pairwise(readings) if later.ns - one.ns >= least_ns] + list(readings[-1:])
 
 
 def _clock(reading: Reading, name: str) -> float | None:

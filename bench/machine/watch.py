@@ -94,16 +94,24 @@ def _parse(line: bytes) -> Reading | None:
 
 
 def main(log: int) -> None:
-    """Write readings to the file descriptor `log`, a JSON object a line, until stdin ends; a byte pauses or resumes."""
-    read, paused = _reader(), False
+    """Write readings to the file descriptor `log`, a JSON object a line, until stdin ends; a byte pauses or resumes.
+
+    The last before a pause is taken at once, as nothing is timed meanwhile and its reader waits for it.
+    """
+    read = _reader()
+
+    def write() -> None:
+        values = {key: value for key, value in asdict(read()).items() if value is not None}
+        os.write(log, json.dumps(values).encode() + b"\n")
+
     while True:
-        if not paused:
-            values = {key: value for key, value in asdict(read()).items() if value is not None}
-            os.write(log, json.dumps(values).encode() + b"\n")
-        if select.select([0], [], [], None if paused else PERIOD_S)[0]:
+        write()
+        if select.select([0], [], [], PERIOD_S)[0]:
             if not os.read(0, 1):
                 return
-            paused = not paused
+            write()
+            if not os.read(0, 1):  # sleeps until it is resumed
+                return
 
 
 def _reader() -> Callable[[], Reading]:

@@ -16,7 +16,7 @@ from bench.plans.plan import AXES, MOST_CASES, SLOWEST_FIRST
 from bench.text import did_you_mean
 from resnet.archs import ARCHS
 from resnet.names import canonical_model, is_outside, usual_image
-from resnet.variants import DEVICES, LAUNCHES, PRECISIONS, RENAMED, VARIANTS, find_variant, refusal
+from resnet.variants import DEVICES, LAUNCHES, PRECISIONS, VARIANTS, find_variant, refusal
 
 # What a glob of an axis chooses from, where no plan has values for it
 USUAL: Mapping[str, tuple[Any, ...]] = {
@@ -170,8 +170,7 @@ def _is_of(axis: str, segment: str) -> bool:
             return bool(canonical_model(segment))
         except ValueError:
             return False
-    words = [*VARIANTS, *RENAMED] if axis == "variant" else USUAL[axis]
-    return segment in words or (axis == "variant" and is_outside(segment))
+    return segment in (VARIANTS if axis == "variant" else USUAL[axis]) or (axis == "variant" and is_outside(segment))
 
 
 def unfit_segment(word: str) -> str:

@@ -34,7 +34,7 @@ class Case:
         try:
             object.__setattr__(self, "model", canonical_model(self.model))
             object.__setattr__(self, "variant", canonical_variant(self.variant))  # old records have old names
-            if not is_outside(self.variant):
+            if self.variant not in VARIANTS and not is_outside(self.variant):
                 _check_word("variant", self.variant, [*VARIANTS, *installed_variants()])
         except ValueError as error:
             raise CaseError(str(error)) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -12,7 +11,6 @@ from typing import TypeVar
 from bench.errors import ArgumentError
 from bench.plans.case import Case
 from bench.text import at_pixels
-from resnet.variants import RENAMED, warn_renamed
 
 NEAR = 4  # near misses that a sentence names
 W = TypeVar("W", str, str | int)
@@ -98,16 +96,7 @@ def _has_run(segments: list[str], wanted: Sequence[str]) -> bool:
 
 @cache
 def _segments(glob: str) -> tuple[str, ...]:
-    return tuple(_with_new_names(glob).strip("/").split("/"))
-
-
-def _with_new_names(glob: str) -> str:
-    """Return `glob` with the new name of each variant that it gives an old name, and say so on stderr."""
-    for old, new in RENAMED.items():
-        glob, count = re.subn(rf"(?<![\w-]){old}(?![\w-])", new, glob)
-        if count:
-            warn_renamed(old)
-    return glob
+    return tuple(glob.strip("/").split("/"))
 
 
 def summarize_cases(cases: list[Case]) -> str:

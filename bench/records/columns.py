@@ -17,18 +17,22 @@ from bench.machine.environment import onnxruntime
 from bench.machine.facts import Environment
 from bench.machine.provenance import unreadable
 from bench.records import quality
-from bench.records.fields import Agreement, at
+from bench.records.fields import at
 from bench.records.record import GPU_HOW, Record
 from bench.records.record import SAMPLES as FIELDS
+from bench.records.same import in_words, unusual
 from bench.records.speed import images_per_second, share_of_others
-from bench.stats import median_interval, quantile
+from bench.stats import median_places, quantile_places
 
 TAILS = {"p90": 0.9, "p99": 0.99}
+SHARED = ("case", "axes", "sweep", "seed", "weights", "input", "network", "plan", "environment")  # heads of paths
+MOST_ALIKE = 4096  # rows of cases in a sweep whose shared values are kept
+FEW = 100  # samples
 TRANSIENT = ("clock_mhz", "temperature_c", "processes")  # readings of a GPU that differ from sweep to sweep
 
 
 class Column(NamedTuple):
-    """A column: `kind` is a key of `_KINDS`, `path` leads to its value in `_column_source`."""
+    """A column: `kind` is a key of `_KINDS`, `path` leads to its value: of a record, or derived."""
 
     kind: str
     path: str
@@ -78,12 +82,8 @@ COLUMNS: dict[str, Column] = {
     ),
     "images_per_s": Column("float", "derived.images_per_s", "images enqueued back to back, per second"),
     "windows": Column("int", "derived.windows", "undisturbed throughput windows, of which images_per_s is the median"),
-    "other_work": Column(
-        "float", "derived.other_work", "share of the CPU's time that other processes took; none on a GPU"
-    ),
-    "windows_disturbed": Column(
-        "int", "derived.windows_disturbed", "those that do not count; where `windows` is 0, all"
-    ),
+    "other_work": Column("float", "derived.other_work", "share of the CPU's time that others took; none on a GPU"),
+    "windows_disturbed": Column("int", "derived.windows_disturbed", "those that do not count; if `windows` is 0, all"),
     "throughput_throttled_s": Column("float", "throttled.throughput_s", "s of the throughput windows, throttled"),
     "warmup_s": Column("float", "warmup.s", "s"),
     "warmup_executions": Column("int", "warmup.executions", ""),
@@ -93,6 +93,10 @@ COLUMNS: dict[str, Column] = {
     "prepare_s": Column("float", "cold.prepare_s", "s: what the variant does before its first call"),
     "place_s": Column("float", "cold.place_s", "s: inputs to the device"),
     "first_call_s": Column("float", "cold.first_call_s", "s"),
+    "artefact": Column("word", "cold.artefact.kind", "file that one would deploy"),
+    "artefact_bytes": Column("int", "cold.artefact.bytes", "its bytes"),
+    "load_s": Column("float", "cold.artefact.load_s", "s to have it ready, in a process that found it"),
+    "first_answer_s": Column("float", "derived.first_answer_s", "s of such a process: import_s, load_s, place_s, call"),
     "caches": Column("word", "cold.caches", "compile caches at the start: fresh, cold, partly, warm, unused"),
     "process": Column("word", "runtime.process", "how the process was started: forked from a server, or fresh"),
     "memory_weights": Column("int", "memory.weights", "bytes, as the variant holds them"),
@@ -127,12 +131,10 @@ COLUMNS: dict[str, Column] = {
     "python": Column("word", "environment.python", "version"),
     "torch": Column("word", "environment.packages.torch", "version"),
     "triton": Column("word", "environment.packages.triton", "version"),
-    "onnxruntime": Column("word", "derived.onnxruntime", "version"),
+    "onnxruntime": Column("word", "sweep.onnxruntime", "version"),
     "openvino": Column("word", "environment.packages.openvino", "version"),
     "torchao": Column("word", "environment.packages.torchao", "version"),
-    "environment": Column(
-        "word", "derived.environment", "digest of machine and software, without this project's commit"
-    ),
+    "environment": Column("word", "sweep.environment", "digest of machine and software, without this project's commit"),
 }
 # With `samples`: integer ns in the order taken, and the indices of those that were taken while the machine throttled.
 SAMPLES: dict[str, Column] = {
@@ -167,14 +169,34 @@ def schema(samples: bool, inner: bool = False) -> Any:
 
 
 def row_maker(names: list[str]) -> Callable[[Record], list[Any]]:
-    """Return a function that makes the values of these columns, in order, from a record."""
-    columns = COLUMNS | SAMPLES
-    readers = [(tuple(columns[name].path.split(".")), _KINDS[columns[name].kind]) for name in names]
+    """Return a function that makes the values of these columns, in order, from a record.
+
+    Those that the records of a case in a sweep have alike, as they have the same objects, are worked out once.
+    """
+    columns = [(COLUMNS | SAMPLES)[name] for name in names]
+    cells_of = [(tuple(column.path.split(".")), _KINDS[column.kind]) for column in columns]
+    own: dict[str, list[tuple[int, str, Callable[[Any], Any]]]] = {}
+    for place, (path, to_cell) in enumerate(cells_of):
+        if path[0] not in SHARED:
+            own.setdefault(path[-2] if path[1:] else "", []).append((place, path[-1], to_cell))
     with_samples = not SAMPLES.keys().isdisjoint(names)
+    alike: dict[Any, tuple[list[Any], Any]] = {}
 
     def row(record: Record) -> list[Any]:
-        source = _column_source(record, with_samples)
-        return [to_cell(at(source, path)) for path, to_cell in readers]
+        objects = (record.environment, record.network, record.input, record.plan, record.settings)
+        key = (record.case, record.weights, record.seed, *map(id, objects))
+        if key not in alike:
+            if len(alike) >= MOST_ALIKE:
+                alike.clear()
+            source = _shared_source(record)  # with `objects`, which keep their ids as long as these are keys
+            alike[key] = [to_cell(at(source, path)) for path, to_cell in cells_of], objects
+        cells = alike[key][0].copy()
+        source = vars(record) | {"": vars(record), "derived": _derived(record), "artefact": record.cold.get("artefact")}
+        for head, columns_of in own.items():
+            values = _sample_statistics(record, head, with_samples) if head in FIELDS else source[head]
+            for place, name, to_cell in columns_of if values else ():
+                cells[place] = to_cell(values.get(name))
+        return cells
 
     return row
 
@@ -218,11 +240,16 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _column_source(record: Record, with_samples: bool) -> dict[str, Any]:
-    """Return what the paths of the columns lead into: the fields of a record, and values derived from them."""
+def _shared_source(record: Record) -> dict[str, Any]:
+    """Return what the paths of columns lead into that begin with one of SHARED."""
     axes = vars(record.case) | ({"batch": None} if record.case.largest else {})
-    source = vars(record) | {"case": record.case.name, "axes": axes, "derived": _derived(record)}
-    return source | {name: _sample_statistics(record, name, with_samples) for name in FIELDS}
+    sweep = {
+        "choices": in_words(unusual(record)) or None,
+        "onnxruntime": onnxruntime(record.environment),
+        "environment": _digest(record.environment) if record.environment else None,
+    }
+    fields = {name: value for name, value in vars(record).items() if name in SHARED}
+    return fields | {"case": record.case.name, "axes": axes, "sweep": sweep}
 
 
 def _sample_statistics(record: Record, field: str, with_samples: bool) -> dict[str, Any]:
@@ -230,16 +257,18 @@ def _sample_statistics(record: Record, field: str, with_samples: bool) -> dict[s
     import numpy as np
 
     taken = getattr(record, field)
-    # a thousand samples sort in half the time that a list takes
-    ordered = np.sort(np.array(record.kept(field), np.int64))
+    if not taken and not with_samples:
+        return {"kept": 0, "dropped": 0}
+    # a thousand samples sort in half the time that a list takes, which a few do not
+    ordered: Any = sorted(record.kept(field)) if len(taken) < FEW else np.sort(np.array(record.kept(field), np.int64))
     n = len(ordered)
     statistics: dict[str, Any] = {"kept": n, "dropped": len(taken) - n}
     if n and record.status == "ok":
         statistics["p50"] = (int(ordered[(n - 1) // 2]) + int(ordered[n // 2])) / 2
-        if places := _interval_places(n):
+        if places := median_places(n):
             statistics["low"], statistics["high"] = (int(ordered[place]) for place in places)
         for name, p in TAILS.items() if field == "latency_ns" else ():
-            if ranks := _quantile_places(n, p):
+            if ranks := quantile_places(n, p):
                 columns = (name, f"{name}_low", f"{name}_high")
                 statistics |= {column: int(ordered[place]) for column, place in zip(columns, ranks, strict=True)}
     if with_samples:
@@ -248,41 +277,18 @@ def _sample_statistics(record: Record, field: str, with_samples: bool) -> dict[s
     return statistics
 
 
-@cache
-def _interval_places(n: int) -> tuple[int, int] | None:
-    """Return the indices, among n ordered samples, at which the 95 % interval of the median begins and ends.
-
-    They are cached: the exact binomial of 500 samples takes 1.4 ms, five times as long as parsing their record.
-    """
-    interval = median_interval(range(n))
-    return None if interval is None else (int(interval[0]), int(interval[1]))
-
-
-@cache
-def _quantile_places(n: int, p: float) -> tuple[int, int, int] | None:
-    """Return the indices, among n ordered samples, of the p-quantile and its lower and upper bound; None of too few."""
-    places = quantile(range(n), p)
-    return None if places is None else (int(places.value), int(places.lower), int(places.upper))
-
-
 def _derived(record: Record) -> dict[str, Any]:
     """Return the values that are computed from several fields, or from several values of one."""
     hottest = max(record.energy.get("temperature_c", ()), default=None)
     derived = quality.derived_values(record) | {"attempts": len(record.attempts), "temperature_c": hottest}
-    derived["other_work"] = share_of_others(record)
+    derived |= {"other_work": share_of_others(record), "first_answer_s": record.first_answer_s}
     if record.status == "ok" and record.throughput:
         derived["images_per_s"] = images_per_second(record)
         if record.windows:  # none up to schema 4
             derived["windows"] = sum("disturbed" not in window for window in record.windows)
             derived["windows_disturbed"] = len(record.windows) - derived["windows"]
-    worst: dict[Agreement, Callable[[list[float]], float]] = {"rms_multiple": max, "max_multiple": max, "top1": min}
-    for name, choose in worst.items():
-        if checks := [check[name] for check in record.gate.values() if name in check]:
-            derived[name] = choose(checks)
     if record.energy.get("images") and record.energy.get("joules") is not None:
         derived["j_per_image"] = record.energy["joules"] / record.energy["images"]
-    derived["onnxruntime"] = onnxruntime(record.environment)
-    derived["environment"] = _digest(record.environment) if record.environment else None
     return derived
 
 

@@ -5,10 +5,11 @@ Facts that are in no column of the frame are read from one record of each enviro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.errors import ArgumentError
 from bench.machine.provenance import unreadable
@@ -19,14 +20,12 @@ from bench.records.record import Record, read_each
 from bench.records.same import CALIBRATION, COMPARE, FREE
 from bench.records.store import FILE
 
-if TYPE_CHECKING:
-    from pandas import DataFrame, Series
-
 FIELDS = {row.word: row for row in COMPARE}  # by the words of `--allow`
 # An upgrade of torch changes these together, so that --allow takes one word for them.
 IMPLIED = {"torch": ("cuda", "triton")}
 KEY = ("environment", "plan_digest", "input", "seed", "choices")  # records equal in these agree in what is in no column
 UNREPORTED = ("gpu.clock_reasons",)  # changes from moment to moment
+Lists = Mapping[str, list[Any]]  # columns of the frame by name; None for what a record does not have
 SampleRecords = dict[tuple[Any, ...], Record]
 
 
@@ -60,37 +59,35 @@ def allow_words(fields: Iterable[str]) -> list[str]:
 
 
 def differing_fields(
-    base: DataFrame, head: DataFrame, base_records: SampleRecords, head_records: SampleRecords
+    base: Lists, head: Lists, base_records: SampleRecords, head_records: SampleRecords
 ) -> list[FieldDifference]:
     """Return the fields that differ in cases of both sides, in the order of FIELDS.
 
     A field that one side does not know does not differ. A side with two values of a field differs from any other, as
     its rounds were not measured alike.
     """
-    import pandas as pd
-
-    columns = ["case", *{*KEY, *(field.column for field in FIELDS.values() if field.column)}]
-    sides = {"base": base[columns], "head": head[columns]}
-    rows = pd.concat(sides, names=["side"]).reset_index("side").drop_duplicates(ignore_index=True)
+    columns = list(dict.fromkeys(["case", *KEY, *(field.column for field in FIELDS.values() if field.column)]))
+    rows = [
+        (side, dict(zip(columns, row, strict=True)))
+        for side, lists in (("base", base), ("head", head))
+        for row in dict.fromkeys(zip(*(lists[name] for name in columns), strict=True))
+    ]
     both = {"base": base_records, "head": head_records}
-    free = FREE if any(map(is_eight_bits, map(Case.parse, rows["case"].unique()))) else (*FREE, *CALIBRATION)
+    free = FREE if any(is_eight_bits(Case.parse(row["case"])) for _, row in rows) else (*FREE, *CALIBRATION)
     records = _common_settings({(side, *key): record for side in both for key, record in both[side].items()}, free)
-    keys = [(side, *key) for side, key in zip(rows["side"], _row_keys(rows), strict=True)]
     differing = []
     for name, field in FIELDS.items():
-        if field.column:
-            values = rows[field.column].astype("object").map(_to_text, na_action="ignore")
-        else:
-            texts = {key: _to_text(field.of(record)) for key, record in records.items()}
-            values = pd.Series([texts.get(key) for key in keys], index=rows.index, dtype="object")
-        with_value = rows.assign(value=values).dropna(subset="value")
-        if with_value["side"].nunique() < 2 or with_value["value"].nunique() < 2:
-            continue
-        counts = with_value.groupby("case")["value"].nunique()
-        if (counts > 1).any():
-            with_value = with_value[with_value["case"].isin(counts.index[counts > 1])]
-            texts_of = [_first_values(with_value.loc[with_value["side"] == side, "value"]) for side in sides]
-            differing.append(FieldDifference(name, *_without_common_settings(*texts_of)))
+        values, of_case = [], defaultdict[str, set[str]](set)
+        for side, row in rows:
+            record = records.get((side, *(row[column] for column in KEY)))
+            text = _to_text(row[field.column] if field.column else record and field.of(record))
+            if text is not None:
+                values.append((side, row["case"], text))
+                of_case[row["case"]].add(text)
+        cases = {case for case, texts in of_case.items() if len(texts) > 1}
+        if cases and len({side for side, _, _ in values}) > 1:
+            texts_of = [[text for one, case, text in values if one == side and case in cases] for side in both]
+            differing.append(FieldDifference(name, *_without_common_settings(*map(_first_values, texts_of))))
     return differing
 
 
@@ -104,11 +101,6 @@ def _common_settings(records: SampleRecords, free: Iterable[str]) -> SampleRecor
     }
 
 
-def _row_keys(frame: DataFrame) -> list[tuple[Any, ...]]:
-    values = frame[list(KEY)].astype("object")
-    return list(values.where(values.notna(), None).itertuples(index=False, name=None))
-
-
 def _to_text(value: Any) -> str | None:
     if value is None or unreadable(value):
         return None
@@ -118,9 +110,9 @@ def _to_text(value: Any) -> str | None:
     return (f"{value:g}" if isinstance(value, float) else str(value)) or None  # of what failed, too early to be known
 
 
-def _first_values(series: Series[Any]) -> str:
+def _first_values(values: Iterable[str]) -> str:
     """Return the first three values of a side, and the number of others."""
-    texts = [str(value) for value in series.dropna().unique()]
+    texts = list(dict.fromkeys(values))
     return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
@@ -134,7 +126,7 @@ def _without_common_settings(base: str, head: str) -> tuple[str, str]:
     return ", ".join(only_base) or "none", ", ".join(only_head) or "none"
 
 
-def read_sample_records(folder: str | Path, frame: DataFrame) -> SampleRecords:
+def read_sample_records(folder: str | Path, side: Lists) -> SampleRecords:
     """Return one record of each environment, plan, input and seed that the rows of a folder have.
 
     Lines are read until there is one of each, as a rule the first line alone. A Parquet file gives none, as it has
@@ -142,7 +134,7 @@ def read_sample_records(folder: str | Path, frame: DataFrame) -> SampleRecords:
     """
     path = Path(folder)
     file = path / FILE if path.is_dir() else path
-    wanted = set(_row_keys(frame.drop_duplicates(list(KEY))))
+    wanted = set(zip(*(side[name] for name in KEY), strict=True))
     records: SampleRecords = {}
     if file.suffix != ".jsonl":
         return records

@@ -96,9 +96,18 @@ class Warmup(TypedDict, total=False):
     stationary: bool
 
 
+class Artefact(TypedDict, total=False):
+    """The file that one would deploy: its `kind`, bytes, and the seconds to have it ready, if it was there before."""
+
+    kind: str
+    bytes: Count
+    load_s: Seconds
+
+
 class Cold(TypedDict, total=False):
     """Seconds of the parts of a cold start, and the state of the compile caches at its start."""
 
+    artefact: Artefact
     import_s: Seconds | None  # None of a forked process, which imports next to nothing
     build_s: Seconds
     prepare_s: Seconds

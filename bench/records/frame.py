@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -38,7 +38,7 @@ from resnet.cache import cache_dir, subfolder
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-INDEX_FROM = 1 << 20  # bytes: a shorter file is parsed as fast as an index is read
+INDEX_FROM = 1 << 20  # bytes: a shorter file, or several, is parsed as fast as an index is read
 REWRITE_SHARE = 64  # an index is written again when a 64th of what it covers was appended
 FINGERPRINT = 4096  # bytes at the start and the end of what an index covers, that must not have changed
 
@@ -68,8 +68,10 @@ def load(*folders: str | Path, samples: bool = False) -> DataFrame:
     import pyarrow as pa
 
     tables, damage = [schema(samples).empty_table()], list[str]()
-    for place in _without_repeats(map(results_at, folders)):
-        tables += _tables(place, samples, damage)
+    places = _without_repeats(map(results_at, folders))
+    short = _read_short([_file_of(place) for place in places])
+    for place in places:
+        tables += _tables(place, samples, damage, short)
     _warn(damage)
     types = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     return pa.concat_tables(tables).to_pandas(types_mapper=types.get, split_blocks=True)
@@ -85,7 +87,7 @@ def export_parquet(folders: Iterable[str | Path], path: str | Path) -> None:
     path, damage = Path(path), list[str]()
     with writing(path, kind=PARQUET) as file, pq.ParquetWriter(file, schema(True), compression="zstd") as writer:
         for place in _without_repeats(folders):
-            for table in _tables(place, True, damage):
+            for table in _tables(place, True, damage, {}):
                 writer.write_table(table)
     _warn(damage)
 
@@ -103,17 +105,20 @@ def _warn(damage: list[str]) -> None:
         warnings.warn(Damage("\n".join(damage), any(isinstance(text, Lost) for text in damage)), stacklevel=3)
 
 
-def _tables(place: Path, samples: bool, damage: list[str]) -> Iterator[Any]:
+def _file_of(place: Path) -> Path:
+    return place if place.suffix in (".jsonl", ".parquet") and not place.is_dir() else place / FILE
+
+
+def _tables(place: Path, samples: bool, damage: list[str], short: dict[Path, ParsedLines]) -> Iterator[Any]:
     """Yield the Arrow tables of one place, in the order of its lines; adds what could not be read to `damage`."""
     import pyarrow as pa
 
-    is_file = place.suffix in (".jsonl", ".parquet") and not place.is_dir()
-    file = place if is_file else place / FILE
+    file = _file_of(place)
     try:
-        if is_file and place.suffix == ".parquet":
+        if file.suffix == ".parquet":
             yield from _read_exported(place, samples)
             return
-        part = _read_file(file)
+        part = short.get(file) or _read_file(file)
         there = (
             set(zip(*part.rows.select(["case", "round"]).to_pydict().values(), strict=True)) if part.damage else set()
         )
@@ -169,7 +174,7 @@ def _read_file(file: Path) -> ParsedLines:
     with open_lines(file) as data:
         size = os.fstat(data.fileno()).st_size
     index_path = _index_path(file) if size >= INDEX_FROM else None
-    indexed = _read_index(file, index_path) if index_path else None
+    indexed = _read_index([file], index_path).get(file) if index_path else None
     whole = indexed or ParsedLines(schema(False, inner=True).empty_table(), 0, [], 0)
     start, tables = whole.end, [whole.rows]
     for part in parse.parse_parts(file, start, _end_of_whole_lines(file, start, size), False):
@@ -179,7 +184,7 @@ def _read_file(file: Path) -> ParsedLines:
         whole.end = part.end
     whole.rows = pa.concat_tables(tables).unify_dictionaries()
     if index_path and whole.end - start > (max(INDEX_FROM, start // REWRITE_SHARE) if indexed else 0):
-        _write_index(file, whole, index_path)
+        _write_index({file: whole}, index_path)
     # The last line may lack its newline: it counts if it is a whole record, else it is being written at this moment.
     if whole.end < size:
         last_line = parse.parse_lines(file, whole.end, size, False)
@@ -187,6 +192,28 @@ def _read_file(file: Path) -> ParsedLines:
             whole.rows = pa.concat_tables([whole.rows, pa.table(last_line.rows)]).unify_dictionaries()
             whole.end = size
     return whole
+
+
+def _read_short(files: list[Path]) -> dict[Path, ParsedLines]:
+    """Return the rows of files too short for an index of their own, if together they are as long as one that has it.
+
+    Their index is of the folder around them; one that grew is parsed anew.
+    """
+    parts, parsed = dict[Path, ParsedLines](), 0
+    with suppress(OSError):  # which whoever reads the file itself has, too
+        regular = [file for file in files if file.suffix == ".jsonl" and file.is_file()]
+        sizes = {file: size for file in regular if (size := file.stat().st_size) < INDEX_FROM}
+        if sum(sizes.values()) < INDEX_FROM:
+            return {}
+        index_path = _index_path(Path(os.path.commonpath([file.resolve() for file in sizes])))
+        indexed = _read_index(sizes, index_path) if index_path else {}
+        for file, size in sizes.items():
+            if file not in indexed or indexed[file].end != size:
+                indexed[file], parsed = _read_file(file), parsed + size
+        parts = {file: indexed[file] for file in sizes if indexed[file].end == sizes[file]}  # no line is being written
+        if index_path and parsed > sum(sizes.values()) // REWRITE_SHARE:
+            _write_index(parts, index_path)
+    return parts
 
 
 def _end_of_whole_lines(file: Path, start: int, size: int) -> int:
@@ -211,39 +238,57 @@ def _index_path(file: Path) -> Path | None:
     return folder / f"{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:24]}.parquet"
 
 
-def _read_index(file: Path, index_path: Path) -> ParsedLines | None:
-    """Return the contents of an index, if this code wrote it and the file only grew since; else None."""
+def _read_index(files: Iterable[Path], index_path: Path) -> dict[Path, ParsedLines]:
+    """Return what an index has of some files that only grew since, if this code wrote it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(index_path) as index:
             header = json.loads(index.schema_arrow.metadata[b"bench"])
-            if header.pop("code") != _code_digest() or header.pop("seal") != _fingerprint(file, header["end"]):
-                return None
-            return ParsedLines(index.read(), **header)
+            if header["code"] != _code_digest():
+                return {}
+            rows = index.read()
+        parts = {}
+        for file in files:
+            seal, start, count, *about = header["files"].get(str(file.resolve())) or ("", 0, 0, 0)
+            if seal == _fingerprint(file, about[-1]):
+                own = rows.columns if count == len(rows) else map(_own_words, rows.slice(start, count).columns)
+                parts[file] = ParsedLines(pa.table([*own], rows.schema.names), *about)
+        return parts
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
-        return None
+        return {}
 
 
-def _write_index(file: Path, part: ParsedLines, index_path: Path) -> None:
+def _own_words(column: Any) -> Any:
+    """Return a part of a column with the words that are in the part alone, in their order, as a parsed one has them."""
+    return column.cast(column.type.value_type).dictionary_encode() if hasattr(column.type, "value_type") else column
+
+
+def _write_index(parts: Mapping[Path, ParsedLines], index_path: Path) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    header = {"lines": part.lines, "damage": part.damage, "end": part.end}
-    header |= {"code": _code_digest(), "seal": _fingerprint(file, part.end)}
+    start, files = 0, {}
+    for file, part in parts.items():
+        seal = _fingerprint(file, part.end)
+        files[str(file.resolve())] = seal, start, len(part.rows), part.lines, part.damage, part.end
+        start += len(part.rows)
+    header = json.dumps({"code": _code_digest(), "files": files})
+    rows = pa.concat_tables([part.rows for part in parts.values()]).unify_dictionaries()
     with suppress(StoreError), writing(index_path) as index:
-        pq.write_table(part.rows.replace_schema_metadata({"bench": json.dumps(header)}), index, compression="lz4")
+        pq.write_table(rows.replace_schema_metadata({"bench": header}), index, compression="lz4")
 
 
 def _fingerprint(file: Path, end: int) -> str:
     """Return a digest that changes when a file is replaced, cut or rewritten, and not when it grows past `end`.
 
-    It misses a line in the middle that was changed and kept its length: lines are never changed.
+    In a long one it misses a line in the middle that was changed and kept its length: lines are never changed.
     """
     with open_regular(file) as data:
-        first = data.read(min(FINGERPRINT, end))
-        data.seek(max(0, end - FINGERPRINT))
-        return hashlib.sha256(first + data.read(min(FINGERPRINT, end))).hexdigest()
+        first = data.read(min(end, FINGERPRINT) if end >= INDEX_FROM else end)
+        data.seek(max(len(first), end - FINGERPRINT))
+        return hashlib.sha256(first + data.read(end - data.tell())).hexdigest()
 
 
 @cache

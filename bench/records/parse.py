@@ -1,7 +1,7 @@
 """Lines to rows: the records of part of a file as Arrow; a long one is parsed by several processes.
 
-Two thirds of the time goes to `json.loads`, at 80 MB a second on a core of an AMD EPYC. Cutting the samples out of the
-text for numpy to read would halve it, but pass by `Record.parse` and its upgrades; each line is parsed only once.
+A record of 7 KB takes some 0.13 ms on a core of an AMD EPYC (2026-11): a third of that is `json.loads`. Fields that a
+sweep's records have alike are parsed and made cells once (`Record.parse`, `row_maker`); each line is parsed only once.
 """
 
 from __future__ import annotations

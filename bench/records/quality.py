@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, Self
 
 from bench.plans.case import Case
-from bench.records.fields import Check, Quantized, Score
+from bench.records.fields import Agreement, Check, Quantized, Score
 from bench.records.record import Record
-from bench.records.same import Key, choices, group_key, in_words, unusual
+from bench.records.same import Key, choices, group_key
 from bench.stats import paired_interval, share_interval
 from resnet.calibration import EIGHT_BITS
 
+GATES: tuple[Agreement, ...] = ("rms_multiple", "max_multiple", "top1")  # of the gate, columns of the frame
 Right = Literal["top1", "top5", "plain_top1", "plain_top5"]
 # columns of the frame: name -> kind, path, meaning, as in `bench.records.columns.COLUMNS`
 COLUMNS: dict[str, tuple[str, str, str]] = {
     "disk_bytes": ("int", "derived.disk_bytes", "bytes of the weights' file in 8 bits; else of the weights"),
-    "choices": ("word", "derived.choices", "options in no name of a case: threads, choices of 8 bits, classes"),
+    "choices": ("word", "sweep.choices", "options in no name of a case: threads, choices of 8 bits, classes"),
     "calibrate": ("word", "quantized.calibrate", "of 8 bits: how the ranges of activations were chosen"),
     "calibration_pictures": ("int", "quantized.pictures", "of 8 bits: pictures that they were chosen on"),
     "ranges": ("word", "quantized.ranges", "of 8 bits: digest of the ranges"),
@@ -61,10 +63,12 @@ class Share:
     pictures: int
 
     @classmethod
+    @cache  # rounds of a case have the same answers, and an interval takes 0.1 ms
     def of(cls, count: int, pictures: int) -> Self:
         return cls(count / pictures, *share_interval(count, pictures), pictures)
 
     @classmethod
+    @cache
     def difference(cls, more: int, fewer: int, pictures: int) -> Self:
         """Return the share of `more` less that of `fewer`, which are different ones of the same pictures."""
         return cls((more - fewer) / pictures, *paired_interval(more, fewer, pictures), pictures)
@@ -168,16 +172,23 @@ def _rank(record: Record) -> tuple[bool, int]:
     return record.score.get("labelled", False), record.score.get("pictures", 0)
 
 
+def worst_check(record: Record, name: Agreement) -> float | None:
+    """Return the worst value of the gate's checks: the largest error, the least top-1 agreement; None without any."""
+    values = [check[name] for check in record.gate.values() if name in check]
+    return (min if name.startswith("top1") else max)(values) if values else None
+
+
 def derived_values(record: Record) -> dict[str, Any]:
     """Return the values of COLUMNS that are computed."""
     checks = [check for check in record.gate.values() if "code_distance" in check]
     worst = max(checks, key=lambda check: check["code_distance"], default=Check())
     values: dict[str, Any] = {name: worst.get(name) for name in ("code_distance", "code_worst")}
     values["code_flips"] = max((check["code_flips"] for check in checks if "code_flips" in check), default=None)
-    values["choices"] = in_words(unusual(record)) or None
+    for name in GATES if record.gate else ():
+        values[name] = worst_check(record, name)
     values["wide"] = ", ".join(record.quantized.get("wide", ())) or None
     values["float_operations"] = ", ".join(record.quantized.get("float_operations", ())) or None
-    return values | {"disk_bytes": disk_bytes(record)} | score_values(record.score)
+    return values | {"disk_bytes": disk_bytes(record)} | (score_values(record.score) if record.score else {})
 
 
 def score_values(score: Score) -> dict[str, float | None]:

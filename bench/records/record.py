@@ -18,8 +18,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from itertools import compress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, cast
 
 from bench.errors import RecordError
@@ -37,6 +41,8 @@ REASON = 300  # characters of the reason why a line is left out
 DIGITS = 18  # of the round of such a line
 # how `Record.line` begins, also where it was cut later
 HEAD = re.compile(rb'\{"schema":\d+,"case":"([^"]+)","round":(\d+),(?:"status":"(\w+)")?')
+
+TAIL = ',"runtime":'  # the first of the fields that most records of a sweep have alike, in a line as they are written
 
 # `gpu_how`: device times are between events on a stream that waits until everything is enqueued
 GPU_HOW = "held"
@@ -112,10 +118,14 @@ class Record:
         """
         if "gpu" in samples and self.gpu_how != GPU_HOW:
             return []
-        throttled = set(self.throttled_indices(samples))
+        taken: list[int] = getattr(self, samples)
+        throttled = self.throttled_indices(samples) if self.throttled else ()
         if not throttled:
-            return list(getattr(self, samples))
-        return [value for place, value in enumerate(getattr(self, samples)) if place not in throttled]
+            return list(taken)
+        counts = bytearray(b"\1" * len(taken))
+        for place in throttled:
+            counts[place] = 0
+        return list(compress(taken, counts))
 
     def throttled_indices(self, samples: str) -> list[int]:
         """Return the indices of the samples of a field that were taken while the machine throttled."""
@@ -127,6 +137,17 @@ class Record:
     def _ranges(self, name: str) -> list[parts.Range]:
         return cast(dict[str, list[parts.Range]], self.throttled).get(name, [])
 
+    @property
+    def artefact(self) -> parts.Artefact:
+        """The file that one would deploy; empty of a record that does not have it."""
+        return self.cold.get("artefact", parts.Artefact())
+
+    @property
+    def first_answer_s(self) -> float | None:
+        """The seconds from the start of a process that found its artefact to the first answer; None if unknown."""
+        seconds = [self.artefact.get("load_s"), *map(self.cold.get, ("import_s", "place_s", "first_call_s"))]
+        return None if None in seconds else sum(cast(list[float], seconds))
+
     def line(self) -> str:
         """Return the record as one line of JSON."""
         data = asdict(self)
@@ -137,8 +158,16 @@ class Record:
 
     @classmethod
     def parse(cls, line: str) -> Record:
-        """Return the record of a line. Raises RecordError, whose message says if the line is damaged or too new."""
+        """Return the record of a line. Raises RecordError, whose message says if the line is damaged or too new.
+
+        Records of one sweep have the objects of TAIL and behind it in common: they are parsed once.
+        """
+        head, mark, rest = line.rpartition(TAIL)
+        tail = _read_tail(rest) if mark else None
         try:
+            if tail:
+                with suppress(ValueError, RecordError):  # the whole line says what is wrong
+                    return cls.from_json(load_json(head + "}"), tail)
             data = load_json(line)
         except ValueError as error:
             reason = type(error).__name__ if isinstance(error, json.JSONDecodeError) else error
@@ -146,8 +175,11 @@ class Record:
         return cls.from_json(data)
 
     @classmethod
-    def from_json(cls, data: Any) -> Record:
-        """Return the record of parsed JSON of any schema to SCHEMA. Raises RecordError, which names a wrong field."""
+    def from_json(cls, data: Any, tail: Mapping[str, Any] = MappingProxyType({})) -> Record:
+        """Return the record of parsed JSON of any schema to SCHEMA. Raises RecordError, which names a wrong field.
+
+        `tail` has further fields, which were checked.
+        """
         if type(data) is not dict or "schema" not in data:
             raise RecordError("not a whole record (no schema)")
         schema = data["schema"]
@@ -156,16 +188,19 @@ class Record:
             raise RecordError(f"schema {shown} is newer than this version's {SCHEMA}: update the checkout")
         if schema < 1:
             raise RecordError(f"not a record of schema {str(schema)[:SHOWN]}")
-        if unknown := data.keys() - cls.__dataclass_fields__.keys():
+        if not data.keys() <= cls.__dataclass_fields__.keys():
+            unknown = data.keys() - cls.__dataclass_fields__.keys()
             raise RecordError(f"not a record of schema {schema} (no record has the field {min(unknown)[:SHOWN]!r})")
         try:
             # up to now, what a later schema added is empty in an earlier record, and all else is as it was
-            record = cls(**_read_fields(data | {"schema": SCHEMA}))
+            record = cls(**_read_fields(data | {"schema": SCHEMA}) | tail)
             _check_whole("throughput", record.throughput)
             _check_whole("largest", record.largest, {"fits", "fails", "reason", "tried"})
             for window in record.windows:
-                _check_whole("windows", window or {"turn": 0})
-            _check_ranges(record)
+                if "images" not in window or "ns" not in window:
+                    _check_whole("windows", window or {"turn": 0})
+            if record.throttled:
+                _check_ranges(record)
             return record
         except Misfit as misfit:
             raise RecordError(str(misfit)) from None
@@ -174,6 +209,19 @@ class Record:
 
 
 _read_fields = object_reader(hints_of(Record))
+
+
+@lru_cache(1024)
+def _read_tail(text: str) -> dict[str, Any] | None:
+    """Return the fields of the end of a line, behind TAIL; None where they are no record's, or not the outermost.
+
+    Text that is an object's end by itself closes that object alone, so a line that ends with it has these fields.
+    """
+    try:
+        fields = _read_fields(load_json(f"{{{TAIL[1:]}{text}"))
+        return fields if fields.keys() <= Record.__dataclass_fields__.keys() - {"schema"} else None
+    except (TypeError, ValueError, KeyError, RecursionError):
+        return None
 
 
 def _check_whole(field: str, value: Mapping[str, object], keys: Set[str] = frozenset({"images", "ns"})) -> None:

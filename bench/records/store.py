@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
+from bench.errors import Lost as Lost
 from bench.errors import StoreError
 from bench.files import NO_ROOM, describe_room
 from bench.plans.words import narrow
@@ -117,12 +118,6 @@ class Store:
         return [record for record in records if latest[record.case, record.round] is record]
 
 
-class Lost(str):
-    """A sentence on a line that is left out and whose round no other line has: an answer may be another with it."""
-
-    __slots__ = ()
-
-
 def describe_damage(
     file: Path, left_out: Sequence[tuple[int, str, str, int]], there: Set[tuple[str, int]], read: int
 ) -> list[str]:
@@ -179,7 +174,7 @@ def read_folders(folders: Iterable[str | Path], *, apart: bool = False) -> tuple
     stores = [Store(folder) for folder in folders]
     for place, store in enumerate(stores):
         for number, record in enumerate(store.read()):
-            key = record.line() if apart and len(stores) > 1 else (place, number)
+            key = repr(vars(record)) if apart and len(stores) > 1 else (place, number)
             record.round += place * FOLDER_ROUNDS if apart else 0
             records.setdefault(key, record)
         damage += store.damage

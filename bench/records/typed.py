@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import lru_cache
 from itertools import repeat
+from math import nextafter
 from operator import is_
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -66,7 +67,11 @@ def _number_reader(whole: bool, least: int = 1 - INT64_END, most: int = INT64_EN
     types = (int,) if whole else (float, int)
     expected = f"a {'whole ' * whole}number" + (f" of {least} or more" if least > 1 - INT64_END else "")
 
+    low, high = float(least), nextafter(most, 0)  # a float is compared with a float in a third of the time
+
     def read(value: Any) -> Any:
+        if type(value) is float and not whole and low < value < high:
+            return value
         if type(value) not in types or not least <= value <= most:  # NaN is in no range
             raise Misfit(_expected_of(value, expected, most), value)
         return value
@@ -148,7 +153,7 @@ def object_reader(
 ) -> Reader:
     """Return the reader of an object; `required` keys must be there, and `others` reads the keys without a hint."""
     readers = {key: reader(hint) for key, hint in hints.items()}
-    read_other = others or _read_any
+    get, read_other = readers.get, others or _read_any
 
     def read(value: Any) -> Any:
         if type(value) is not dict:
@@ -156,8 +161,7 @@ def object_reader(
         converted = {}
         try:
             for key, inner in value.items():
-                result = readers.get(key, read_other)(inner)
-                if result is not inner:
+                if (result := get(key, read_other)(inner)) is not inner:
                     converted[key] = result
         except Misfit as misfit:
             misfit.at(key)

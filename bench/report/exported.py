@@ -39,12 +39,14 @@ def _row_as_columns(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def summary_as_json(records: list[Record], rows: list[Row], settle: Settle | None = None) -> dict[str, Any]:
+def summary_as_json(
+    records: list[Record], rows: list[Row], settle: Settle | None = None, contests: list[Contest] | None = None
+) -> dict[str, Any]:
     """Return the answer, the largest batches and the cases without a speed, those with one reason together.
 
-    `settle` makes the command that would settle what is open.
+    `settle` makes the command that would settle what is open; `contests` are those of the rows where they are known.
     """
-    left_out, contests = group_without_speed(records), contests_of(rows)
+    left_out, contests = group_without_speed(records), contests or contests_of(rows)
     return {
         "answer": describe_fastest(records, contests),
         "settling": describe_settling(contests, settle or settled_in_documents(records)) or None,

@@ -134,8 +134,10 @@ class Row:
         return max((number for record in self.records if (number := value(record)) is not None), default=None)
 
     def cold(self, part: str) -> float | None:
-        """Return the median over the rounds of a part of the cold start, in seconds."""
-        return self.median_over_rounds(lambda record: record.cold.get(part))
+        """Return the median over the rounds of a part of the cold start, in seconds, or of `first_answer_s`."""
+        return self.median_over_rounds(
+            lambda record: {**record.cold, **record.artefact, "first_answer_s": record.first_answer_s}.get(part)
+        )
 
     @property
     def caches(self) -> str | None:

@@ -26,6 +26,10 @@ def _cold_total(row: Row) -> float | None:
     return row.median_over_rounds(total)
 
 
+def _mb(size: float) -> str:
+    return f"{size / 1e6:.3g}"
+
+
 def _temperature(record: Record) -> float | None:
     return median(record.energy["temperature_c"]) if "joules" in record.energy else None
 
@@ -169,6 +173,23 @@ VIEWS = {
         the model; prepare: the variant (exporting, compiling, tuning); first: the first call; total s: all, and
         placing inputs; caches: the state of the compile caches on disk (--cold empties them)""",
     ),
+    "deploy": View(
+        (
+            *CASE,
+            Column("artefact", "artefact", lambda row: row.records[-1].artefact.get("kind"), text=True),
+            Column("MB", "artefact_bytes", lambda row: row.records[-1].artefact.get("bytes"), _mb),
+            Column("import", "import_s", lambda row: row.cold("import_s"), digits),
+            Column("load", "load_s", lambda row: row.cold("load_s"), digits),
+            Column("first", "first_call_s", lambda row: row.cold("first_call_s"), digits),
+            Column("answer s", "first_answer_s", lambda row: row.cold("first_answer_s"), digits),
+        ),
+        """artefact: the file that one would deploy, of MB; import: of torch, in seconds, as all here; load: from that
+        file, in memory already, to what can be called, in a process that found it made, and what it compiles cached
+        (a state dict: reading it and preparing); first: the first call; answer s: a fresh process's first answer,
+        import, load, placing inputs and first call""",
+        {"answer s": {"-": "its process made the file, or was forked (RESNET_BENCH_START=fresh, without --cold)"}},
+        wrapped=("variant",),
+    ),
     "memory": View(
         (
             *CASE,
@@ -215,7 +236,7 @@ VIEWS = {
             IMAGES_PER_S,
             Column("vs fp32", "vs_fp32", lambda row: row.against_float32, cells.times_float32),
             MEMORY,
-            Column("disk", "disk_bytes", lambda row: row.disk_bytes, lambda size: f"{size / 1e6:.3g}"),
+            Column("disk", "disk_bytes", lambda row: row.disk_bytes, _mb),
             Column("rms", "score_rms", lambda row: row.score.get("rms", row.worst("rms_relative")), cells.percent_rms),
             AGREE,
             RIGHT,
@@ -256,9 +277,9 @@ def notes(view: View, rows: list[Row]) -> str:
         named = set(clause.partition(": ")[0].split(", "))
         if named & set(view.titles) or not named & TITLES:
             clauses.append(clause)
-    for column in view.columns:
+    for column in (column for column in view.columns if column.title in view.marks):
         texts = [column.cell(row) for row in rows]
-        for mark, text in view.marks.get(column.title, {}).items():
+        for mark, text in view.marks[column.title].items():
             if any(mark in cell for cell in texts):
                 clauses.append(f"{mark} ({column.title}): {text}")
     return f"{'; '.join(clauses)}. {WORDS}"

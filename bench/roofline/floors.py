@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -36,9 +37,15 @@ def measured_ceilings(records: Iterable[Record], folder: Path = FOLDER) -> Ceili
     files = {_file(record, folder) for record in records}
     file = files.pop() if len(files) == 1 else None
     try:
-        return read_ceilings(file) if file and file.exists() else None
+        return _read_once(file, file.stat().st_mtime_ns) if file and file.exists() else None
     except StoreError:  # a table appears all the same: `bench floors` and `bench ceilings` say what is wrong
         return None
+
+
+@cache
+def _read_once(file: Path, changed: int) -> Ceilings:
+    """Return the ceilings in a file as it is since `changed`: the rows of a table ask for a few files."""
+    return read_ceilings(file)
 
 
 def _file(record: Record, folder: Path) -> Path | None:

@@ -1,25 +1,39 @@
-"""Work that a sweep need not do again: the cases whose records stand, and the references that are there."""
+"""The work of a sweep: its rounds, the cases whose records stand already, and the references that are there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench.errors import PlanError, StoreError
 from bench.plans.case import Case
+from bench.plans.plan import Plan
 from bench.plans.scored import labels_in
+from bench.records.baseline import unsettled
 from bench.records.record import Record
 from bench.records.same import RESUME, SweepConditions, differences
 from bench.records.store import Store
 from bench.runs.job import ReferenceAnswer
 from bench.runs.process import Answer
 from resnet.data.labelled import find_labelled
+from resnet.variants import find_variant
 
 GOOD = ("ok", "skipped")
 # The ends of a process that another one may not have: any other failure is the model's.
 MAY_PASS = ("crash", "memory", "timeout")
 LACKING = "no reference to hold it against"  # the beginning of the reason of every case without one
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A case that is due in a round; `run` runs it and returns its record, which is then on disk."""
+
+    case: Case
+    round: int
+    place: int  # in the round's order; -1 for a skipped case
+    run: Callable[[], Record]
 
 
 def earlier_records(store: Store, now: SweepConditions, goes_on: bool, data: str = "") -> list[Record]:
@@ -71,6 +85,36 @@ def standing(records: Iterable[Record], retry: bool) -> set[tuple[Case, int]]:
         for record in records
         if record.status in GOOD or not (retry or (record.status in MAY_PASS and record.reason.startswith(LACKING)))
     }
+
+
+def compared(case: Case) -> tuple[Any, ...]:
+    """Return what cases have in common that are compared: the batch first, as small ones give the first rows."""
+    return (case.largest, case.batch, case.model, case.image)
+
+
+def rounds_of(
+    plan: Plan, runnable: Sequence[Case], records: Sequence[Record], seed: int, short: bool, in_turns: bool
+) -> Iterator[tuple[int, list[Case]]]:
+    """Yield the number and the cases of each round, shuffled by the seed against drift.
+
+    Where time is `short` the first round is in the plan's order, variants that compile for minutes last: what is left
+    out is worth least. Rounds beyond the plan's, up to its limit, have cases whose ratio to eager is not settled by the
+    `records`, which grow meanwhile. Cases that take turns are together.
+    """
+    for number in range(max(plan.rounds, plan.rounds_limit)):
+        cases = list(runnable)
+        if number >= plan.rounds:
+            open_cases = unsettled(cases, records, plan.settings.ratio)
+            cases = [case for case in cases if case in open_cases]
+        if not cases:
+            return
+        if number == 0 and short:
+            cases.sort(key=lambda case: find_variant(case.variant).compiles_long)
+        else:
+            random.Random(f"{seed} {number}").shuffle(cases)
+        if in_turns:
+            cases.sort(key=compared)
+        yield number, cases
 
 
 @dataclass

@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain, count, groupby
 from pathlib import Path
 from threading import Event, Lock
-from typing import Any
 
 from bench.files import owned_folder
 from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
-from bench.plans.eligible import why_not
+from bench.plans.eligible import why_none
 from bench.plans.plan import Plan
 from bench.plans.scored import labels_in
-from bench.records.baseline import unsettled
 from bench.records.fields import Attempt
 from bench.records.record import Record
 from bench.records.same import SweepConditions
 from bench.records.store import Store
 from bench.runs import largest, process
+from bench.runs.ahead import Ahead, compile_ahead, to_compile
 from bench.runs.estimate import Budget
 from bench.runs.forks import Forks
 from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnswer, reference_job
 from bench.runs.process import Ask, checked, request
-from bench.runs.standing import References, earlier_records, standing, without
-from bench.runs.throttled import reason_to_retry, withhold
-from bench.runs.turns import Ended, Events, Group, next_turn
+from bench.runs.restart import at_once, reason_to_retry, withhold
+from bench.runs.standing import References, Turn, compared, earlier_records, rounds_of, standing, without
+from bench.runs.turns import Ended, Events, Group, Member, next_turn
 from resnet.variants import find_variant
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A case that is due in a round; `run` runs it and returns its record, which is then on disk."""
-
-    case: Case
-    round: int
-    place: int  # in the round's order; -1 for a skipped case
-    run: Callable[[], Record]
 
 
 @dataclass
@@ -70,6 +58,9 @@ class Sweep:
         if self.jobs > 1 and self.plan.timed:
             raise ValueError("timed cases run one at a time: several jobs are for a plan of the gate alone")
         self._lock, self._stop, self._forks = Lock(), Event(), Forks()
+        self._to_compile: list[Ahead] = []
+        self.records: list[Record] = []  # of the folder
+        self._live: list[tuple[int, list[Member]]] = []  # of each group the round, and the cases that are alive
 
     def run(self) -> Iterator[Record]:
         """Yield each record when it is on disk; see `groups`."""
@@ -81,30 +72,15 @@ class Sweep:
                 yield from self._run_group(group) if len(group) > 1 else [group[0].run()]
 
     def _at_once(self, turns: Iterator[Turn]) -> Iterator[Record]:
-        """Run up to `jobs` turns at a time, each in a thread; their processes end when this does."""
-        running: set[Future[Record]] = set()
-        self._stop.clear()
-        with ThreadPoolExecutor(self.jobs) as pool:
-            try:
-                while turn := next(turns, None):
-                    if turn.place >= 0:
-                        self._references.of(turn.case, turn.round)  # computed once, before any thread needs it
-                    exclusive = turn.case.largest  # a search for what fits has the memory to itself
-                    yield from self._collect(running, 0 if exclusive else self.jobs - 1)
-                    running.add(pool.submit(turn.run))
-                    yield from self._collect(running, 0 if exclusive else self.jobs - 1)
-                yield from self._collect(running, 0)
-            finally:
-                self._stop.set()  # ends the processes that still run after an exception
+        """Run up to `jobs` turns at a time; each model's references are computed before any thread needs them."""
 
-    @staticmethod
-    def _collect(running: set[Future[Record]], limit: int) -> Iterator[Record]:
-        """Yield the records of turns as they end, and remove these from `running`, until at most `limit` run."""
-        while len(running) > limit:
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            running -= done
-            for future in done:
-                yield future.result()
+        def due() -> Iterator[tuple[Callable[[], Record], bool]]:
+            for turn in turns:
+                if turn.place >= 0:
+                    self._references.of(turn.case, turn.round)
+                yield turn.run, turn.case.largest  # a search for what fits has the memory to itself
+
+        yield from at_once(due(), self.jobs, self._stop)
 
     def turns(self) -> Generator[Turn]:
         """Yield the turns of `groups`, each of which must be run before the next, alone."""
@@ -122,13 +98,16 @@ class Sweep:
         skipped, self._runnable = self._split_cases()
         self._references = References(self._runnable, self._in_turns, self._make_references)
         with self.store.writing(), closing(self._forks):
-            self._records = earlier_records(self.store, self._now, self.resume or self.retry, self.data)
-            done = standing(self._records, self.retry)
+            self.records = earlier_records(self.store, self._now, self.resume or self.retry, self.data)
+            done = standing(self.records, self.retry)
             for case, reason in skipped.items():
                 if (case, 0) not in done:
                     yield [Turn(case, 0, -1, partial(self._append, Record(case, 0, "skipped", reason)))]
-            total = sum((case, number) not in done for case in self._runnable for number in range(self.plan.rounds))
-            for number, cases in self._rounds():
+            short = self.budget_s < float("inf")
+            numbers = range(self.plan.rounds)
+            due_now = [case for case in self._runnable for number in numbers if (case, number) not in done]
+            total, self._to_compile = len(due_now), self.ahead(due_now)
+            for number, cases in rounds_of(self.plan, self._runnable, self.records, self.seed, short, self._in_turns):
                 if number >= self.plan.rounds:  # an added round, whose cases depend on the results so far
                     total += sum((case, number) not in done for case in cases)
                 self.events.planned(total)
@@ -138,16 +117,20 @@ class Sweep:
                     for place, case in enumerate(cases)
                     if (case, number) not in done
                 ]
-                for _, group in groupby(due, lambda turn: self._group_of(turn.case)):
+                for _, group in groupby(due, lambda turn: "" if self._takes_turns(turn.case) else turn.case.name):
                     if within := [turn for turn in group if not self._over_budget(turn.case)]:
                         yield within
+
+    def ahead(self, cases: Iterable[Case]) -> list[Ahead]:
+        """Return what is to be compiled ahead: nothing for cold starts, several jobs, or another checkout."""
+        cases = () if self.cold or self.jobs > 1 or self.ask is not process.ask else dict.fromkeys(cases)
+        return to_compile((self._job(case, {}) for case in cases), self.env)
 
     def due(self) -> list[Case]:
         """Return the case of each execution that `run` would do now, but of added rounds. Raises as `turns`."""
         self._now = SweepConditions.of(self.plan, self.env, self.seed, self.source)
         _, runnable = self._split_cases()
-        records = earlier_records(self.store, self._now, self.resume or self.retry, self.data)
-        done = standing(records, self.retry)
+        done = standing(earlier_records(self.store, self._now, self.resume or self.retry, self.data), self.retry)
         return [case for number in range(self.plan.rounds) for case in runnable if (case, number) not in done]
 
     def _over_budget(self, case: Case, more_s: float = 0.0) -> bool:
@@ -158,40 +141,17 @@ class Sweep:
 
     def _split_cases(self) -> tuple[dict[Case, str], list[Case]]:
         """Return the cases that this machine cannot run, with the reasons, and those that it can."""
-        reasons = {case: why_not(case, self.env, self.plan.reserved) for case in self.plan.cases}
+        reasons = why_none(self.plan.cases, self.env, self.plan.reserved)
         skipped = {case: reason for case, reason in reasons.items() if reason}
         return skipped, [case for case in self.plan.cases if case not in skipped]
-
-    def _rounds(self) -> Iterator[tuple[int, list[Case]]]:
-        """Yield the number and the cases of each round, shuffled by the seed against drift.
-
-        With a budget the first round is in the plan's order, variants that compile for minutes last: what is left out
-        is worth least. Rounds beyond the plan's, up to its limit, have cases whose ratio to eager is not settled.
-        """
-        for number in range(max(self.plan.rounds, self.plan.rounds_limit)):
-            cases = list(self._runnable)
-            if number >= self.plan.rounds:
-                open_cases = unsettled(cases, self._records, self.plan.settings.ratio)
-                cases = [case for case in cases if case in open_cases]
-            if not cases:
-                return
-            if number == 0 and self.budget_s < float("inf"):
-                cases.sort(key=lambda case: find_variant(case.variant).compiles_long)
-            else:
-                random.Random(f"{self.seed} {number}").shuffle(cases)
-            if self._in_turns:
-                cases.sort(key=self._group_of)
-            yield number, cases
 
     @property
     def _in_turns(self) -> bool:
         """True where cases take turns; on a GPU each process has the device to itself."""
         return self.plan.settings.turns > 1 and self.plan.timed and device(self.env) == "cpu"
 
-    def _group_of(self, case: Case) -> tuple[Any, ...]:
-        """Return what the cases have in common that take turns: the batch first, as small ones give the first rows."""
-        alone = case.largest or not self._in_turns
-        return (case.batch, case.model, case.image, case.name if alone else "")
+    def _takes_turns(self, case: Case) -> bool:
+        return self._in_turns and not case.largest
 
     def _run(self, case: Case, number: int, place: int) -> Record:
         reference = self._references.of(case, number)
@@ -211,23 +171,56 @@ class Sweep:
         attempt: Attempt = {"status": ended.answer.status, "reason": reason}
         return replace(ended, answer=self._measure(ended.case, paths), attempts=[attempt])
 
+    def unfinished(self) -> list[Record]:
+        """Return records of the cases that are between turns: of what they have measured, and not yet checked again."""
+        return [
+            self._complete(self._record(Ended(m.case, m.started, process.Answer("ok", "", m.so_far, 0.0)), number, 0))
+            for number, live in self._live
+            for m in live
+            if m.windows
+        ]
+
     def _keep(self, ended: Ended, number: int, place: int) -> Record:
         self._budget.took[ended.case.variant] = ended.answer.wall_s
         return self._append(self._record(ended, number, place))
 
     def _run_group(self, turns: list[Turn]) -> Iterator[Record]:
-        """Run cases in turns with each other; yield each record when it is on disk."""
+        """Run cases in turns; yield each record when it is on disk. What compiles long comes after the first answers.
+
+        The processes that such cases are held against sleep meanwhile.
+        """
+        with ExitStack() as stack:
+            alike = [list(part) for _, part in groupby(turns, lambda turn: compared(turn.case))]
+            numbers = count(next_turn(self.records, turns[0].round))
+            groups = [stack.enter_context(closing(self._run_alike(part, numbers))) for part in alike]
+            while groups:
+                for group in list(groups):
+                    for record in group:
+                        if record is None:  # a part is over, and another follows
+                            break
+                        yield record
+                    else:
+                        groups.remove(group)
+
+    def _run_alike(self, turns: list[Turn], numbers: Iterator[int]) -> Generator[Record | None]:
+        """Run cases that are compared with each other; yield each record, and None after each part but the last."""
         number, places, settings = turns[0].round, {turn.case: turn.place for turn in turns}, self.plan.settings
+        due = {(case, number) for case in places}
         reference = self._references.of(turns[0].case, number)
         if reference.status != "ok":
             yield from (turn.run() for turn in turns)  # none has a process
             return
         settings = replace(settings, group_s=max(0.0, min(settings.group_s, self._budget.left_s())))
         start, chance = partial(self._start, reference.data["paths"]), random.Random(f"turns {self.seed} {number}")
-        first = next_turn(self._records, number)
-        group = Group(list(places), start, settings, chance, first, over=self._over_budget, events=self.events)
+        group = Group(list(places), start, settings, chance, numbers, over=self._over_budget, events=self.events)
         again: list[tuple[Ended, str]] = []  # alone, when no other process of the group is left
+        self._live.append((number, group.live))
         for member in group.run():
+            if isinstance(member, list):
+                ran = [one for one in [*self.records, *self.unfinished()] if (one.case, one.round) in due]
+                self.events.so_far(ran, len(due) - len(ran))
+                yield None
+                continue
             ended = replace(member, answer=checked(self._job(member.case, {}), member.answer))
             if not ended.attempts and (reason := reason_to_retry(ended.answer, self.plan.timed)):
                 again.append((ended, reason))
@@ -241,7 +234,7 @@ class Sweep:
     def _start(self, paths: dict[str, str], case: Case) -> Iterator[process.Child]:
         """Start a process of the case, which takes turns."""
         self.events.starts(case)
-        with self._caches() as caches:
+        with self._caches(case) as caches:
             job = replace(self._job(case, paths), caches=str(caches), in_turns=True)
             with process.started(job.to_json(), self.events.stage, talks=True, forks=self._forks) as child:
                 yield child
@@ -253,19 +246,23 @@ class Sweep:
             return largest.search_largest(ask, job, self.events.stage)
         if ask is process.ask:
             ask = partial(ask, forks=self._forks)
-        with self._caches() as caches:
+        with self._caches(case) as caches:
             return request(replace(job, caches=str(caches)), job.settings.limit_s, self.events.stage, ask)
 
     def _job(self, case: Case, paths: dict[str, str]) -> CaseJob:
         settings, build, data = self.plan.settings, self.plan.build, labels_in(case.model, self.data)
         return CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=build, data=data)
 
-    def _caches(self) -> AbstractContextManager[Path | str]:
-        """Return the context of a process's compile caches: of a cold one an empty folder, else the usual ones."""
+    def _caches(self, case: Case) -> AbstractContextManager[Path | str]:
+        """Return the context of a process's compile caches; before the first that compiles, all are compiled ahead."""
+        if self._to_compile and find_variant(case.variant).compiles_long:
+            ahead, self._to_compile = self._to_compile, []
+            compile_ahead(ahead, self.env, self._budget.left_s(), self.events)
+            self.events.starts(case)
         return owned_folder("cold") if self.cold else nullcontext("")
 
     def _make_references(self, cases: list[Case]) -> process.Answer[ReferenceAnswer]:
-        self.events.starts(f"references for {cases[0].model} at {cases[0].image}")
+        self.events.starts(f"making references for {cases[0].model} at {cases[0].image}")
         settings, data = self.plan.settings, labels_in(cases[0].model, self.data)
         job = reference_job(cases, settings, device(self.env), self.seed, self.source, self.plan.build)
         job = replace(job, data=data, scored=settings.score_pictures) if data else job
@@ -284,15 +281,20 @@ class Sweep:
             withhold(record)
         return record
 
-    def _append(self, record: Record) -> Record:
+    def _complete(self, record: Record) -> Record:
+        """Add to a record what all of this sweep have in common."""
         record.device = device(self.env)
         record.seed = self.seed
         record.plan = {"name": self.plan.name, "digest": self.plan.digest}
         record.settings = asdict(self.plan.settings)
         record.environment = self.env
         record.network = {**self._now.network, **record.network}
+        return record
+
+    def _append(self, record: Record) -> Record:
+        self._complete(record)
         with self._lock:
             self.store.append(record)
-            self._records.append(record)
+            self.records.append(record)
             self.events.ended(record)
         return record

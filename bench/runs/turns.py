@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from statistics import median
 from typing import Any
 
@@ -23,9 +24,10 @@ from bench.plans.settings import Settings
 from bench.records.baseline import BASELINE
 from bench.records.fields import Attempt, Window
 from bench.records.record import Record
-from bench.records.speed import disturbed_turns, speed_ratio, turn_rates
+from bench.records.speed import Turn, disturbed_turns, speed_ratio, turn_rates
 from bench.runs.process import Answer, Child
 from bench.runs.wire import Command, Json, MessageError, Paused, parse_message
+from resnet.variants import find_variant
 
 # The least turns before an order may be settled: by chance all of them agree in one case of 128.
 LEAST = 8
@@ -50,7 +52,7 @@ class Events:
         """`total` cases are about to run, without skipped ones."""
 
     def starts(self, case: Case | str) -> None:
-        """This case, or the references of a model, is now running."""
+        """This case is now running, or what is done before any."""
 
     def stage(self, name: str) -> None:
         """The running case is now in this stage."""
@@ -63,6 +65,9 @@ class Events:
 
     def ended(self, record: Record) -> None:
         """A record is on disk."""
+
+    def so_far(self, records: Sequence[Record], to_come: int) -> None:
+        """Cases that are compared with each other have these records, some not yet checked again; others follow."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +89,15 @@ class Member:
     started: str
     resident_bytes: int = 0
     windows: list[Window] = field(default_factory=list)
+    so_far: Json = field(default_factory=dict)  # the fields of its record, when it last paused
     wrong: str = ""  # the fault in a message of its process
 
     def hear(self, words: Json | None) -> Paused | None:
         """Return the words of the process as it pauses; None if it has ended, or is not to be understood."""
         try:
-            return None if words is None else parse_message(Paused, words)
+            paused = None if words is None else parse_message(Paused, words)
+            self.so_far = paused["so_far"] if paused else self.so_far
+            return paused
         except MessageError as error:
             self.wrong = f"its process paused with a wrong message: {error}"
             return None
@@ -104,47 +112,63 @@ class Member:
 class Group:
     """Cases that are compared, in the order in which they are prepared; `start` starts a case's process.
 
-    A case that is `over`, with so many seconds after it, is left out; the other functions ask this machine.
+    A case that is `over`, with so many seconds after it, is left out, and one that is `late` comes after the others;
+    the other functions ask this machine.
     """
 
     cases: Sequence[Case]
     start: Start
     settings: Settings
     draw: random.Random
-    first_turn: int = 1  # see `next_turn`
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))  # of turns, see `next_turn`
     free_memory: Callable[[], int] = free_memory
     busy_share: Callable[[float], float] = lambda seconds: busy_share(seconds)
     over: Callable[[Case, float], bool] = lambda case, more_s: False
+    late: Callable[[Case], bool] = lambda case: find_variant(case.variant).compiles_long
     events: Events = field(default_factory=Events)
+    live: list[Member] = field(default_factory=list)
 
-    def run(self) -> Iterator[Ended]:
-        """Yield each case as it ends. Where memory is short, parts of the group take their turns one after the other.
+    def run(self) -> Iterator[Ended | list[Member]]:
+        """Yield each case as it ends; and after a part of them, if other groups have room, the members that stay alive.
 
-        Baselines stay for all parts. A case that ran out of memory beside others is run again alone.
+        Those that are `late` are parts of their own, and where memory is short there are more. Baselines stay for all,
+        and as long as there is room what may be the fastest. A case that ran out of memory beside others is run again
+        alone.
         """
-        self._begun, self._patience_s, self._turn = time.monotonic(), PATIENCE * self.settings.group_s, self.first_turn
+        self._begun, self._patience_s, self._turn = time.monotonic(), PATIENCE * self.settings.group_s, 0
         self._vain_turn = 0  # the last in which the machine did not become quiet
         self._attempts: dict[Case, Attempt] = {}  # those that ran out of memory
-        waiting = deque(sorted(self.cases, key=lambda case: case.variant != BASELINE))
+        waiting = deque(sorted(self.cases, key=lambda case: (case.variant != BASELINE, self.late(case))))
         with ExitStack() as stack:
-            live: list[Member] = []
+            live = self.live
             while waiting or live:
+                before = len(live)
                 yield from self._admit(waiting, live, stack)
-                yield from self._take_turns(live)
-                more = waiting and any(member.case.variant != BASELINE for member in live)
-                stay = [member for member in live if more and member.case.variant == BASELINE]
-                for member in live:
-                    if member not in stay:
-                        yield from self._finish(member)
-                live = stay
+                if grew := len(live) > before:
+                    yield from self._take_turns(live)
+                stay = self._staying(live, grew) if waiting else []
+                for member in [member for member in live if member not in stay]:
+                    live.remove(member)
+                    yield from self._finish(member)
+                if stay and grew and self._has_room(live):
+                    left = time.monotonic()
+                    yield stay
+                    self._begun += time.monotonic() - left
             for case in list(self._attempts):
                 yield from self._admit(deque([case]), live, stack)
                 while live:
                     yield from self._finish(live.pop())
 
+    def _staying(self, live: list[Member], grew: bool) -> list[Member]:
+        """Return the members that stay for the next part: fewer where none had room beside them."""
+        others = any(member.case.variant != BASELINE for member in live)
+        fastest = (open_members(live, self.settings.ratio) or [_fastest(live)]) if grew and live else []
+        return [one for one in live if one in fastest or (one.case.variant == BASELINE and (grew or others))]
+
     def _admit(self, waiting: deque[Case], live: list[Member], stack: ExitStack) -> Iterator[Ended]:
-        """Prepare cases in new processes, as long as there is room beside those of `live`; yield those that end."""
-        while waiting and self._has_room(live):
+        """Prepare a part's cases, as long as there is room beside those of `live`; yield those that end."""
+        late = bool(waiting) and self.late(waiting[0])
+        while waiting and self.late(waiting[0]) == late and self._has_room(live):
             case = waiting.popleft()
             if self.over(case, FINISH_S * len(live)):
                 continue
@@ -168,16 +192,17 @@ class Group:
         share_s = self.settings.group_s
         until = max(self._begun + share_s - FINISH_S * len(live), time.monotonic() + TURNS_SHARE * share_s)
         for _ in range(self.settings.turns):
-            due = open_members(live, self.settings.ratio) if len(live) > 1 else []
+            begun = all(member.windows for member in live)  # else the fastest may be one that has none yet
+            due = [] if len(live) < 2 else open_members(live, self.settings.ratio) if begun else list(live)
             if not due or time.monotonic() > until:
                 return
+            self._turn = next(self.numbers)
             self.draw.shuffle(due)
             for member in due:
                 self.events.turn(member.case, self._turn)
                 if not self._take(member):
                     live.remove(member)
                     yield from self._ended(member)
-            self._turn += 1
 
     def _take(self, member: Member) -> bool:
         """Have a case take a window of this turn, again if it was disturbed; False if its process has ended."""
@@ -224,14 +249,8 @@ def open_members(live: Sequence[Member], target: float) -> list[Member]:
     A case is settled if every one of LEAST turns or more has it slower, or if the interval of the ratio is within
     `target`, relative. It is empty where all are settled.
     """
-    records = {id(member): Record(member.case, 0, "ok", windows=member.windows) for member in live}
-    without = disturbed_turns(records.values())
-    rates = {
-        key: {turn: rate for turn, rate in turn_rates(record).items() if turn not in without}
-        for key, record in records.items()
-    }
-    fastest = max(live, key=lambda member: median(rates[id(member)].values() or [0.0]))
-    best = rates[id(fastest)]
+    records, without, rates = _rates(live)
+    best = rates[id(fastest := _fastest(live))]
 
     def settled(member: Member) -> bool:
         ours = rates[id(member)]
@@ -244,6 +263,22 @@ def open_members(live: Sequence[Member], target: float) -> list[Member]:
 
     still_open = [member for member in live if member is not fastest and not settled(member)]
     return [fastest, *still_open] if still_open else []
+
+
+def _rates(live: Sequence[Member]) -> tuple[dict[int, Record], set[Turn], dict[int, dict[Turn, float]]]:
+    """Return each member's record by its id, the turns that do not count, and each one's rate by turn in the others."""
+    records = {id(member): Record(member.case, 0, "ok", windows=member.windows) for member in live}
+    without = disturbed_turns(records.values())
+    rates = {
+        key: {turn: rate for turn, rate in turn_rates(record).items() if turn not in without}
+        for key, record in records.items()
+    }
+    return records, without, rates
+
+
+def _fastest(live: Sequence[Member]) -> Member:
+    rates = _rates(live)[2]
+    return max(live, key=lambda member: median(rates[id(member)].values() or [0.0]))
 
 
 def next_turn(records: Iterable[Record], number: int) -> int:

@@ -61,11 +61,15 @@ class Command:
 
 
 class Paused(TypedDict):
-    """The words of a case that pauses: its p50 in nanoseconds, its bytes of memory, and the windows of its turn."""
+    """The words of a case that pauses: its p50 in nanoseconds, its bytes of memory, and the windows of its turn.
+
+    `so_far` has the fields of its record, of what it has measured by then.
+    """
 
     p50_ns: float
     resident_bytes: int
     windows: list[Window]
+    so_far: Json
 
 
 Pause = Callable[[Paused], Command]  # tells the parent, and returns its next command

@@ -9,18 +9,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from math import exp, inf, log, log1p
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bench.text import plural
 from bench.verdicts import rule as rules
+from bench.verdicts.lists import Lists
 from bench.verdicts.metrics import METRICS, Metric
 from bench.verdicts.rounds import NAMES, Failed, Sides
 from bench.verdicts.rule import AMBIGUOUS, FASTER, RULE, SAME, SLOWER, WORDS, Array, Estimate, Rule
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -106,14 +104,14 @@ class Comparison:
         return {"counts": self.counts} | fields
 
 
-def compare_frames(
-    base: DataFrame,
-    head: DataFrame,
+def compare_lists(
+    base: Lists,
+    head: Lists,
     metrics: Iterable[str] = METRICS,
     minimum: Mapping[str, float] | None = None,
     rule: Rule = RULE,
 ) -> Comparison:
-    """Compare two frames of `bench.load` on every metric that both have.
+    """Compare two sides, of `read_lists`, on every metric that both have.
 
     `minimum` replaces the metrics' minimum effects. All tests that noise can fool are one family. Rounds are paired in
     cases whose base and head were measured in turns. `bench.records.comparable` says whether two may be compared.
@@ -263,4 +261,4 @@ def _mean(values: Array) -> float | None:
     return exp(float(np.log(values).mean())) if (values > 0).all() else float(values.mean())
 
 
-__all__ = ["AMBIGUOUS", "FASTER", "SAME", "SLOWER", "Comparison", "Failed", "Verdict", "compare_frames"]
+__all__ = ["AMBIGUOUS", "FASTER", "SAME", "SLOWER", "Comparison", "Failed", "Verdict", "compare_lists"]

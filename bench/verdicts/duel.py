@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pandas import DataFrame
-
-from bench.records.frame import Damage, load
+from bench.records.frame import Damage
 from bench.runs.ab import SIDES, Duel, interim_looks
-from bench.verdicts.compare import Comparison, compare_frames
+from bench.verdicts.compare import Comparison, compare_lists
+from bench.verdicts.lists import Lists, read_lists
 from bench.verdicts.rule import RULE
 
 # Speed, and the memory that has no noise: a commit's author can act on these. Cold starts would never be settled.
@@ -23,23 +22,23 @@ def verdict_looks(rounds: int) -> list[int]:
     return [look for look in interim_looks(rounds) if look >= RULE.min_rounds]
 
 
-def side_frames(folder: Path) -> tuple[DataFrame, DataFrame]:
-    """Return the frames of base/ and head/ in `folder`, without damaged lines and without a second warning of them."""
+def side_lists(folder: Path) -> tuple[Lists, Lists]:
+    """Return the columns of base/ and head/ in `folder`, without damaged lines and without a second warning of them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Damage)
-        base, head = (load(folder / side) for side in SIDES)
+        base, head = (read_lists(folder / side) for side in SIDES)
     return base, head
 
 
 def compare_looks(
-    frames: tuple[DataFrame, DataFrame],
+    sides: tuple[Lists, Lists],
     rounds: int,
     metrics: Sequence[str],
     minimums: Mapping[str, float] | None = None,
 ) -> Comparison:
     """Compare base and head of a run of at most `rounds` rounds, the error rates divided among its looks."""
     rule = RULE.per_look(len(verdict_looks(rounds)) or 1)
-    return compare_frames(*frames, metrics, minimums, rule)
+    return compare_lists(*sides, metrics, minimums, rule)
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Question:
 
     def verdicts(self, duel: Duel) -> Comparison:
         """Return the verdicts on the records so far."""
-        return compare_looks(side_frames(duel.folder), duel.rounds, self.metrics, self.minimums)
+        return compare_looks(side_lists(duel.folder), duel.rounds, self.metrics, self.minimums)
 
     def settled(self, duel: Duel) -> bool:
         """Return whether every case has a verdict, so that no further round is needed."""

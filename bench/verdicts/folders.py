@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 from bench.errors import FAILED, UNDECIDED, ArgumentError, BenchError
 from bench.plans.words import as_list, narrow
 from bench.records import comparable
-from bench.records.frame import load
 from bench.records.places import results_at
+from bench.verdicts.lists import Lists, kept, read_lists
 from bench.verdicts.metrics import metric_named, metric_names
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from bench.verdicts.compare import Comparison
 
-Sides = tuple["DataFrame", "DataFrame"]
+Sides = tuple[Lists, Lists]
 
 
 def compare(
@@ -54,8 +52,8 @@ def compare_sides(
     minimums: Mapping[str, float],
     allowed: Collection[str],
 ) -> Comparison:
-    """Compare frames that `read_sides` gave; `allowed` are fields as `comparable.parse_allowed` gives them."""
-    from bench.verdicts.compare import compare_frames
+    """Compare columns that `read_sides` gave; `allowed` are fields as `comparable.parse_allowed` gives them."""
+    from bench.verdicts.compare import compare_lists
 
     names = metric_names(metrics)
     minimums = {metric_named(name): minimum for name, minimum in minimums.items()}
@@ -68,7 +66,7 @@ def compare_sides(
         flags = " ".join(f"--allow {word}" for word in comparable.allow_words(fields))
         unlike = f"base and head are not alike ({'; '.join(map(str, refused))})"
         raise BenchError(f"{unlike}: measure both alike, or compare all the same with {flags}")
-    comparison = compare_frames(*sides, names, minimums)
+    comparison = compare_lists(*sides, names, minimums)
     comparison.allowed, comparison.harmless = [str(difference) for difference in differing], harmless
     return comparison
 
@@ -80,13 +78,14 @@ def read_sides(base: Path, head: Path, only: Collection[str], exclude: Collectio
     """
     if base.resolve() == head.resolve():
         raise BenchError(f"{base} and {head} are the same: name two results folders")
-    frames = _read(base), _read(head)
-    everything = dict.fromkeys(str(case) for frame in frames for case in frame["case"].unique())
-    kept = narrow(everything, only, exclude, f"{base} and {head}")
-    first, second = (frame[frame["case"].isin(kept)] for frame in frames)
+    both = _read(base), _read(head)
+    cases = set(
+        narrow(dict.fromkeys(case for side in both for case in side["case"]), only, exclude, f"{base} and {head}")
+    )
+    first, second = (kept(side, [case in cases for case in side["case"]]) for side in both)
     if not set(first["case"]) & set(second["case"]):
-        sides = zip((base, head), frames, strict=True)
-        some = [f"{folder} has {frame['case'].min()} and others" for folder, frame in sides]
+        sides = zip((base, head), both, strict=True)
+        some = [f"{folder} has {min(side['case'])} and others" for folder, side in sides]
         raise BenchError(f"{base} and {head} have no case in common{' that matches' * bool(only)}: {'; '.join(some)}")
     return first, second
 
@@ -113,17 +112,17 @@ def gate_code(comparison: Comparison, fail_on: Collection[str]) -> int:
     return UNDECIDED if "nothing" not in fail_on and not comparison.judged else 0
 
 
-def plan_of(frame: DataFrame) -> str:
+def plan_of(side: Lists) -> str:
     """Return the name of the plan of all rows; empty if they are of several."""
-    plans = frame["plan"].dropna().unique()
-    return str(plans[0]) if len(plans) == 1 else ""
+    plans = set(side["plan"]) - {None}
+    return str(plans.pop()) if len(plans) == 1 else ""
 
 
-def _read(folder: Path) -> DataFrame:
-    frame = load(folder)
-    if frame.empty:
+def _read(folder: Path) -> Lists:
+    side = read_lists(folder)
+    if not side["case"]:
         raise BenchError(f"{folder} has no record")
-    return frame
+    return side
 
 
 def _differences(folders: tuple[Path, Path], sides: Sides) -> tuple[list[comparable.FieldDifference], list[str]]:

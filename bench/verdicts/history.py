@@ -1,11 +1,6 @@
 """The change points of a case over commits: where its level changed, and with what confidence.
 
-Permutation tests give the number of change points: how often is the best split of the shuffled points, anywhere, as
-good as that of the points in order? The test pays for every split that it tries, whatever the distribution of the
-noise. After a significant split both halves are tested again (the hierarchical scheme of Matteson and James, 2014, with
-sums of squares in place of energy distances). Their places are those of the best segmentation with that number of
-change points, by ruptures' dynamic programming. The chance that a report calls any series without a change changed is
-at most FAMILY_ALPHA.
+The chance that a report calls any series without a change changed is at most FAMILY_ALPHA.
 """
 
 from __future__ import annotations
@@ -14,9 +9,8 @@ import warnings
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from math import ceil, comb, exp, expm1, log, log1p
+from math import comb, exp, log, log1p
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,19 +25,19 @@ from bench.stats import Ratio
 from bench.text import plural
 from bench.verdicts.metrics import METRICS, Metric
 from bench.verdicts.rule import estimate
+from bench.verdicts.segments import MIN_SEGMENT, best_splits, count_changes, permutation_p, spikes_of, unsure_newest
 from bench.verdicts.stores import results_folders
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 FAMILY_ALPHA = 0.05  # the family-wise error rate over all series of a report
-MIN_SEGMENT = 3  # points on either side of a change: fewer may be a passing disturbance, and are reported as such
-SPIKE_SIGMAS = 5.0  # standard deviations that a single point must stand out on the same side of both neighbours
-MAX_PERMUTATIONS = 20_000  # few series need fewer
 # columns of the frame: each combination of their values is a machine, with a series for itself
 MACHINE = tuple(row.column for row in SERIES if row.column)
 # a difference in one of these columns between two points may be the reason of a change
 SOFTWARE = tuple(row.column for row in FIELDS if row.kind in (Kind.SOFTWARE, Kind.EXTRAS) and row.column)
+# of the frame, too: what a point has of the last row of its commit
+OF_POINT = ("case", "git_sha", "started", "plan", "input", "weights_from")
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -134,50 +128,64 @@ def read_history(
 
 
 def _series(frame: DataFrame, name: str, metric: Metric, order: Mapping[str, int]) -> list[Series]:
-    rows = frame.assign(value=sum(frame[column].astype("float64") for column in metric.columns) / metric.scale)
-    rows = rows[rows["value"] > 0].assign(choices=frame["choices"].astype("object").fillna(""))
+    value = sum(frame[column].astype("float64") for column in metric.columns) / metric.scale
+    choices, seed = frame["choices"].astype("object").fillna(""), frame["seed"].fillna(0)
     if name == "host":  # a forked process has its server's pages, too
-        rows["choices"] += np.where(rows["process"] == "forked", " forked", "")
-    several = {str(case) for case, ways in rows.groupby("case")["choices"] if ways.nunique() > 1}
-    series, key = [], ["case", "choices", *MACHINE]
-    for (case, _, *machine), group in rows.groupby(key, observed=True, dropna=False, sort=False):
-        points = [_point(str(sha), commit) for sha, commit in group.groupby("git_sha", observed=True, sort=False)]
-        points.sort(key=lambda point: (order.get(point.sha, len(order)), point.when))
-        values = dict(zip(MACHINE, machine, strict=True))
-        name_of_machine = hardware(str(values["device"]), values["gpu"], values["cpu"], values["cores"])
-        choices = (points[-1].choices or "as usual") if case in several else ""
-        series.append(Series(str(case), name, name_of_machine, points, choices=choices))
-    return series
+        choices += np.where(frame["process"] == "forked", " forked", "")
+    rows = frame[[*OF_POINT, *MACHINE, *SOFTWARE]].assign(value=value, choices=choices, seed=seed)
+    rows = rows[rows["value"] > 0]
+    ways = rows[["case", "choices"]].drop_duplicates()
+    several = set(ways["case"][ways["case"].duplicated()])
+    keys = rows.groupby(["case", "choices", *MACHINE], observed=True, dropna=False, sort=False)
+    rows = rows.assign(series=keys.ngroup())
+    commits = rows.groupby(["series", "git_sha"], observed=True, sort=False)
+    over_rounds = {"value": commits["value"].transform("median"), "started": commits["started"].transform("min")}
+    rows = rows.assign(commit=commits.ngroup(), rounds=commits["value"].transform("size"), **over_rounds)
+    series: dict[int, Series] = {}
+    versions: dict[tuple[Any, ...], dict[str, str]] = {}
+    points: Iterable[Any] = rows.drop_duplicates("commit", keep="last").sort_values("commit").itertuples(index=False)
+    for row in points:
+        if row.series not in series:
+            machine = hardware(str(row.device), row.gpu, row.cpu, row.cores)
+            series[row.series] = Series(str(row.case), name, machine, [])
+        series[row.series].points.append(_point(row, versions))
+    for one in series.values():
+        one.points.sort(key=lambda point: (order.get(point.sha, len(order)), point.when))
+        one.choices = (one.points[-1].choices or "as usual") if one.case in several else ""
+    return list(series.values())
 
 
-def _point(sha: str, rows: DataFrame) -> Point:
-    last = rows.iloc[-1]
-    software = {name: str(last[name]) for name in SOFTWARE if isinstance(last[name], str)}
-    plan, seed = str(last["plan"]), int(rows["seed"].fillna(0).iloc[-1])
-    source, weights = (last[name] if isinstance(last[name], str) else "" for name in ("input", "weights_from"))
-    when, value, choices = rows["started"].min(), median(rows["value"]), str(last["choices"])
-    return Point(sha, when, value, len(rows), plan, seed, source, weights, software, choices)
+def _point(row: Any, versions: dict[tuple[Any, ...], dict[str, str]]) -> Point:
+    """Return the point of the last row of a commit; `versions` has the one dict of all points of equal software."""
+    words = tuple(getattr(row, name) for name in SOFTWARE)
+    if words not in versions:
+        versions[words] = {name: word for name, word in zip(SOFTWARE, words, strict=True) if isinstance(word, str)}
+    source, weights = (word if isinstance(word, str) else "" for word in (row.input, row.weights_from))
+    of_rounds = row.started, row.value, row.rounds
+    return Point(
+        str(row.git_sha), *of_rounds, str(row.plan), int(row.seed), source, weights, versions[words], row.choices
+    )
 
 
 def find_changes(series: Series, family: int = 1) -> None:
     """Fill in the spikes and changes of a series, one of a family of `family` series."""
     metric = METRICS[series.metric]
     logs, minimum = np.log(np.array(series.values)), log1p(metric.minimum)
-    spikes = _spikes(logs)
+    spikes = spikes_of(logs)
     series.spikes = [series.points[i] for i in np.flatnonzero(spikes)]
     points = [series.points[i] for i in np.flatnonzero(~spikes)]
     x = logs[~spikes]
-    series.unsure, newest = _unsure(x, minimum)
+    series.unsure, newest = unsure_newest(x, minimum)
     x = x[: len(x) - newest]
     draw = np.random.default_rng(zlib.crc32(f"{series.name} {series.metric} {series.machine}".encode()))
     alpha = FAMILY_ALPHA / max(family, 1)
-    change_points = _change_points(x, _count_changes(x, alpha, draw))
+    change_points = best_splits(x, count_changes(x, alpha, draw))
     edges = [0, *change_points, len(x)]
     for first, split, last in zip(edges, change_points, edges[2:], strict=False):
         ratio = _level_ratio(x[first:split], x[split:last])
         if abs(log(ratio.value)) <= minimum:
             continue
-        p = _permutation_p(x[first:last], alpha, draw, split - first)
+        p = permutation_p(x[first:last], alpha, draw, split - first)
         before, after = points[split - 1], points[split]
         versions = {name: (before.software.get(name, new), new) for name, new in after.software.items()}
         software = {name: (old, new) for name, (old, new) in versions.items() if old != new}
@@ -196,95 +204,11 @@ def least_points(family: int = 1) -> int:
     return count
 
 
-def _noise(x: NDArray[np.float64]) -> float:
-    """Estimate the standard deviation from the differences of neighbours, which a few changes of level hardly affect.
-
-    It is the median absolute difference, times 1.4826 for the normal distribution.
-    """
-    return float(1.4826 * np.median(np.abs(np.diff(x))) / 2**0.5) if len(x) > 2 else 0.0
-
-
-def _spikes(x: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Mark single points far from both neighbours, on the same side, where the neighbours agree."""
-    spikes = np.zeros(len(x), dtype=bool)
-    sigma = _noise(x)
-    if len(x) < 5 or not sigma:
-        return spikes
-    left, right = x[1:-1] - x[:-2], x[1:-1] - x[2:]
-    far = np.minimum(np.abs(left), np.abs(right)) > SPIKE_SIGMAS * sigma
-    agree = np.abs(x[2:] - x[:-2]) < np.minimum(np.abs(left), np.abs(right)) / 2
-    spikes[1:-1] = far & agree & (np.sign(left) == np.sign(right))
-    return spikes
-
-
-def _count_changes(x: NDArray[np.float64], alpha: float, draw: np.random.Generator) -> int:
-    """Count the change points: the best split of the whole, if it is significant, and those of both parts."""
-    if len(x) < 2 * MIN_SEGMENT or not np.ptp(x) or _permutation_p(x, alpha, draw) > alpha:
-        return 0
-    split = MIN_SEGMENT + int(_between_groups(x[None, :]).argmax())
-    return 1 + _count_changes(x[:split], alpha, draw) + _count_changes(x[split:], alpha, draw)
-
-
-def _change_points(x: NDArray[np.float64], count: int) -> list[int]:
-    """Return the `count` change points with the least sum of squares; fewer where segments would be too short."""
-    if not count:
-        return []
-    import ruptures
-
-    # a linear kernel is the sum of squares, in C: a thousand points take 10 ms, where Dynp takes seconds for 300
-    search = ruptures.KernelCPD(kernel="linear", min_size=MIN_SEGMENT, jump=1).fit(x[:, None])
-    return [int(split) for split in search.predict(n_bkps=min(count, len(x) // MIN_SEGMENT - 1))[:-1]]
-
-
-def _permutation_p(x: NDArray[np.float64], alpha: float, draw: np.random.Generator, split: int | None = None) -> float:
-    """Return the p-value of the best split of `x`, or of the one at `split`, against the best of shuffled points.
-
-    Points are shuffled 500 times at once, because most series are settled by the first 500.
-    """
-    statistics = _between_groups(x[None, :])[0]
-    statistic = statistics.max() if split is None else statistics[split - MIN_SEGMENT]
-    permutations = int(min(MAX_PERMUTATIONS, ceil(20 / alpha)))
-    drawn, exceeding = 0, 0
-    while drawn < permutations:
-        count = min(500, permutations - drawn)
-        shuffled = draw.permuted(np.broadcast_to(x, (count, len(x))), axis=1)
-        exceeding += int((_between_groups(shuffled).max(1) >= statistic * (1 - 1e-12)).sum())
-        drawn += count
-        if exceeding > 5 and exceeding / drawn > 4 * alpha:
-            break
-    return (exceeding + 1) / (drawn + 1)
-
-
-def _between_groups(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the between-group sum of squares of each split with MIN_SEGMENT points on either side, [rows, splits]."""
-    n = x.shape[1]
-    centred = x - x.mean(1, keepdims=True)
-    sums = centred.cumsum(1)[:, MIN_SEGMENT - 1 : n - MIN_SEGMENT]
-    left = np.arange(MIN_SEGMENT, n - MIN_SEGMENT + 1)
-    return sums**2 * n / (left * (n - left))
-
-
 def _level_ratio(before: NDArray[np.float64], after: NDArray[np.float64]) -> Ratio:
     """Return the ratio of the levels, given as logarithms, with Welch's 95 % confidence interval."""
     estimates = estimate(before, after, paired=False, moderate=False)
     effect, half_width = float(estimates.effect), float(estimates.half_width(0.05))
     return Ratio(exp(effect), exp(effect - half_width), exp(effect + half_width), len(before) + len(after))
-
-
-def _unsure(x: NDArray[np.float64], minimum: float) -> tuple[str, int]:
-    """Return a sentence on newest points that left the level and are too few for a change, and their number."""
-    limit = max(SPIKE_SIGMAS * _noise(x), minimum)
-    for count in range(1, MIN_SEGMENT):
-        if len(x) < MIN_SEGMENT + count + 1:
-            break
-        level = float(np.median(x[-count - MIN_SEGMENT : -count]))
-        deviations = x[-count:] - level
-        steady = np.abs(x[-count - MIN_SEGMENT : -count] - level).max() <= limit
-        if steady and np.abs(deviations).min() > limit and abs(np.sign(deviations).sum()) == count:
-            which = "the newest point is" if count == 1 else f"the newest {count} points are"
-            percent = 100 * expm1(float(deviations.mean()))
-            return f"{which} {percent:+.0f} % off the level before: too few to tell", count
-    return "", 0
 
 
 def sparkline(values: list[float], width: int = 40) -> str:

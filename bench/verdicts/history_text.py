@@ -9,8 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.text import WORDS, markdown_table, percent_change, percent_interval, plural
-from bench.verdicts.history import MIN_SEGMENT, Change, Series, least_points, sparkline
+from bench.verdicts.history import Change, Series, least_points, sparkline
 from bench.verdicts.metrics import METRICS
+from bench.verdicts.segments import MIN_SEGMENT
 
 LEGEND = (
     "A change is the level after over the level before, with its 95 % confidence interval; p: of a permutation test, "

@@ -49,16 +49,13 @@ METRICS = {
     "host": Metric(("memory_host_resident_peak",), "MiB", 0.03, MIB),
     "largest": Metric(("largest_batch",), "images", 1 / 32, lower=False),
 }
-# The names of the version before, which are understood for one version more.
-RENAMED = {"flushed": "cold-l2", "cold": "cold-start"}
 
 
 def metric_named(name: str) -> str:
-    """Return the name in METRICS of a metric, given either version's name. Raises ArgumentError for an unknown one."""
-    current = RENAMED.get(name, name)
-    if current not in METRICS:
+    """Return the name of a metric, which is in METRICS. Raises ArgumentError for an unknown one."""
+    if name not in METRICS:
         raise ArgumentError(f"unknown metric {name!r}; allowed: {', '.join(METRICS)}")
-    return current
+    return name
 
 
 def metric_names(words: Collection[str]) -> list[str]:

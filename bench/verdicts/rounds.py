@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.records.record import STATUSES
-from bench.runs.throttled import ENOUGH
+from bench.runs.restart import ENOUGH
 from bench.text import plural
+from bench.verdicts.lists import Lists, kept
 from bench.verdicts.metrics import Metric
 from bench.verdicts.rule import Array
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 Mask = NDArray[np.bool_]
 NAMES = ("base", "head")
@@ -41,31 +40,32 @@ class Failed:
 
 
 class Sides:
-    """Base and head, frames of `bench.load`. `common` has the cases that both sides measured, if only throttled."""
+    """Base and head, of `read_lists`. `common` has the cases that both sides measured, if only throttled."""
 
-    def __init__(self, base: DataFrame, head: DataFrame) -> None:
-        self.frames = dict(zip(NAMES, (base, head), strict=True))
-        self.measured = {name: frame[frame["status"].isin(("ok", "throttled"))] for name, frame in self.frames.items()}
+    def __init__(self, base: Lists, head: Lists) -> None:
+        self.sides = dict(zip(NAMES, (base, head), strict=True))
+        self.measured = {name: _of_status(side, "ok", "throttled") for name, side in self.sides.items()}
         head_cases = set(self.measured["head"]["case"])
-        self.common = [str(case) for case in self.measured["base"]["case"].unique() if case in head_cases]
+        self.common = [case for case in dict.fromkeys(self.measured["base"]["case"]) if case in head_cases]
         self.index = {case: index for index, case in enumerate(self.common)}
-        numbers = [frame["round"].to_numpy(np.int64) for frame in self.measured.values()]
-        self.rounds = np.unique(np.concatenate(numbers))
-        self.cells = {name: self._cells(frame) for name, frame in self.measured.items()}
-        self.present = {name: self._matrix(name, np.ones(len(frame))) == 1 for name, frame in self.measured.items()}
+        self.rounds = sorted({number for side in self.measured.values() for number in side["round"]})
+        self.cells = {name: self._cells(side) for name, side in self.measured.items()}
+        self.present = {
+            name: self._matrix(name, np.ones(len(side["case"]))) == 1 for name, side in self.measured.items()
+        }
         self.throttled = {name: self._throttled(name) for name in NAMES}
         # rounds all of whose throughput windows were disturbed; none is known in records up to schema 4
-        self.disturbed = {
-            name: self._matrix(name, frame["windows"].to_numpy(np.float64, na_value=np.nan)) == 0
-            for name, frame in self.measured.items()
-        }
+        self.disturbed = {name: self._matrix(name, self._column(name, "windows")) == 0 for name in NAMES}
         self.interleaved = self._interleaved()
 
-    def _cells(self, frame: DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64], Mask]:
+    def _cells(self, side: Lists) -> tuple[NDArray[np.int64], NDArray[np.int64], Mask]:
         """Return the case's index and the round's index of each row, and whether its case is common."""
-        case = frame["case"].map(self.index).to_numpy(np.float64, na_value=np.nan)
-        number = np.searchsorted(self.rounds, frame["round"].to_numpy(np.int64))
-        return np.nan_to_num(case, nan=0).astype(np.int64), number, np.isfinite(case)
+        case = np.array([self.index.get(case, -1) for case in side["case"]], np.int64)
+        return case, np.searchsorted(self.rounds, side["round"]), case >= 0
+
+    def _column(self, name: str, column: str) -> Array:
+        """Return a column of numbers of what a side measured; NaN for None."""
+        return np.array(self.measured[name][column], np.float64)
 
     def _matrix(self, name: str, column: Array) -> Array:
         """Return a column of a side as [common cases, rounds]; NaN where it has no such round."""
@@ -75,18 +75,16 @@ class Sides:
         return matrix
 
     def _throttled(self, name: str) -> Mask:
-        frame = self.measured[name]
-        kept, lost = (frame[column].fillna(0).to_numpy(np.float64) for column in ("samples", "dropped"))
-        throttled = (frame["status"] == "throttled").to_numpy(bool) | (kept < ENOUGH * (kept + lost))
-        return self._matrix(name, throttled.astype(np.float64)) == 1
+        left, lost = (np.nan_to_num(self._column(name, column)) for column in ("samples", "dropped"))
+        throttled = np.array([word == "throttled" for word in self.measured[name]["status"]], bool)
+        return self._matrix(name, (throttled | (left < ENOUGH * (left + lost))).astype(np.float64)) == 1
 
     def _interleaved(self) -> Mask:
         """Return, for each case, whether every round was over on both sides before the next began on either."""
         starts = []
         for name in NAMES:
-            times = self.measured[name]["started"]
-            seconds = times.astype("datetime64[us, UTC]").astype("int64").to_numpy(np.float64) / 1e6
-            starts.append(self._matrix(name, np.where(times.isna().to_numpy(), np.nan, seconds)))
+            seconds = [nan if time is None else time.timestamp() for time in self.measured[name]["started"]]
+            starts.append(self._matrix(name, np.array(seconds, np.float64)))
         first, last = np.minimum(*starts), np.maximum(*starts)  # NaN where a side lacks the round
         interleaved = np.zeros(len(self.common), dtype=bool)
         for index in range(len(interleaved)):
@@ -97,8 +95,7 @@ class Sides:
 
     def values(self, name: str, metric: Metric) -> Array:
         """Return a metric of a side as [common cases, rounds], in its unit; NaN for what is missing or throttled."""
-        frame = self.measured[name]
-        columns = [frame[column].to_numpy(np.float64, na_value=np.nan) for column in metric.columns]
+        columns = [self._column(name, column) for column in metric.columns]
         matrix = self._matrix(name, np.sum(columns, axis=0) / metric.scale)
         if metric.timed:
             matrix[self.throttled[name]] = np.nan
@@ -130,9 +127,8 @@ class Sides:
         """Return a sentence on the other work and the disturbed windows of each side; empty where there were none."""
         work, windows = [], []
         for name in NAMES:
-            frame = self.measured[name][self.measured[name]["case"].isin(self.common)]
-            others = frame["other_work"].to_numpy(np.float64, na_value=0.0)
-            of = f"{len(frame)} {plural(len(frame), 'run')}"
+            others = np.nan_to_num(self._column(name, "other_work")[self.cells[name][2]])
+            of = f"{len(others)} {plural(len(others), 'run')}"
             if busy := int((others > OTHER_WORK_LIMIT).sum()):
                 work.append(f"up to {others.max():.0%} of the machine's time in {busy} of {of} of {name}")
             if lost := int(self.disturbed[name].sum()):
@@ -165,28 +161,27 @@ class Sides:
         return kept[0], kept[1], reasons
 
     def _states(self, name: str, column: str) -> Array:
-        codes: dict[Any, float] = {state: float(code) for code, state in enumerate(ALIKE[column][0])}
-        words = self.measured[name][column].astype("object")
-        if column == "process":
-            words = words.fillna("fresh")  # as all were before it was on record
-        return self._matrix(name, words.map(codes).fillna(-1.0).to_numpy(np.float64))
+        codes = {state: float(code) for code, state in enumerate(ALIKE[column][0])}
+        unknown = -1.0 if column == "caches" else 0.0  # all processes were fresh before it was on record
+        words = self.measured[name][column]
+        return self._matrix(name, np.array([codes.get(word, unknown) for word in words], np.float64))
 
     def missing(self) -> dict[str, str]:
         """Return the cases that base measured and head did not, with head's reason; failed ones are not among them."""
-        last = self.frames["head"].drop_duplicates("case", keep="last")
-        reasons = {row.case: f"{row.status}: {row.reason}" for row in last.itertuples()}
-        explained = {*self.index, *self._failing("head")["case"]}
-        cases = [case for case in self.measured["base"]["case"].unique() if case not in explained]
-        return {str(case): reasons.get(case, "") for case in cases}
+        head = self.sides["head"]
+        rows = zip(head["case"], head["status"], head["reason"], strict=True)
+        reasons = {case: f"{status}: {reason}" for case, status, reason in rows}  # the last of each
+        explained = {*self.index, *_of_status(head, *FAILING)["case"]}
+        return {case: reasons.get(case, "") for case in self.measured["base"]["case"] if case not in explained}
 
     def new(self) -> list[str]:
         """Return the cases that head measured and base did not."""
-        return [str(case) for case in self.measured["head"]["case"].unique() if case not in self.index]
+        return [case for case in dict.fromkeys(self.measured["head"]["case"]) if case not in self.index]
 
     def nowhere(self) -> list[str]:
         """Return the cases that neither side measured: skipped or failed."""
-        measured = {*self.measured["base"]["case"], *self.measured["head"]["case"]}
-        every = dict.fromkeys(str(case) for frame in self.frames.values() for case in frame["case"].unique())
+        measured = {case for side in self.measured.values() for case in side["case"]}
+        every = dict.fromkeys(case for side in self.sides.values() for case in side["case"])
         return [case for case in every if case not in measured]
 
     def failed(self) -> list[Failed]:
@@ -194,15 +189,15 @@ class Sides:
 
         So did one that base measured in some rounds, and head in none.
         """
-        sound = set(self.measured["base"]["case"]) - (set(self._failing("base")["case"]) & set(self.index))
-        rounds = self.frames["head"].groupby("case", observed=True).size()
-        failed = []
-        for case, rows in self._failing("head").groupby("case", observed=True, sort=False):
+        base, head = (_of_status(side, *FAILING) for side in self.sides.values())
+        sound = set(self.measured["base"]["case"]) - (set(base["case"]) & set(self.index))
+        rounds = Counter(self.sides["head"]["case"])
+        failed = defaultdict[str, list[tuple[str, str]]](list)
+        for case, status, reason in zip(head["case"], head["status"], head["reason"], strict=True):
             if case in sound:
-                last = rows.iloc[-1]
-                failed.append(Failed(str(case), len(rows), int(rounds[case]), last["status"], str(last["reason"])))
-        return failed
+                failed[case].append((status, reason))
+        return [Failed(case, len(ends), rounds[case], *ends[-1]) for case, ends in failed.items()]
 
-    def _failing(self, name: str) -> DataFrame:
-        frame = self.frames[name]
-        return frame[frame["status"].isin(FAILING)]
+
+def _of_status(side: Lists, *statuses: str) -> Lists:
+    return kept(side, [status in statuses for status in side["status"]])

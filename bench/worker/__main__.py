@@ -45,6 +45,7 @@ class Row:
 
 ROWS = (
     Row(jobs.CaseJob, "bench.worker.case:measure_case"),
+    Row(jobs.AheadJob, "bench.worker.prepare:compile_ahead"),
     Row(jobs.FitJob, "bench.worker.fits:probe_batch"),
     Row(jobs.ReferenceJob, "bench.worker.reference:write_references", "reference"),
     Row(jobs.NetworkJob, "bench.worker.models:count_network", "count"),
@@ -54,7 +55,7 @@ ROWS = (
     Row(jobs.LoadJob, "bench.worker.serve:serve_load"),
     Row(kernel_jobs.NetworksJob, "bench.worker.tune.search:read_networks"),
     Row(kernel_jobs.TryJob, "bench.worker.tune.search:try_candidates"),
-    Row(kernel_jobs.KernelsJob, "bench.worker.static.compile_kernels:compile_part", compiles=True),
+    Row(kernel_jobs.KernelsJob, "bench.worker.static.compile_kernels:compile_claimed", compiles=True),
     Row(kernel_jobs.FactsJob, "bench.worker.static.count:count_facts", compiles=True),
     Row(kernel_jobs.MakerJob, "bench.worker.tune.bundle:read_maker", compiles=True),
     Row(kernel_jobs.BundleJob, "bench.worker.tune.bundle:compile_candidates", compiles=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.worker.measure.clock import Clock
+    from bench.worker.measure.turns import Turns
     from bench.worker.truth import Truth
     from resnet.runner import Runner
 
@@ -36,7 +38,8 @@ def measure_case(
     from bench.worker.failure import Wrong
     from bench.worker.gate import poison
     from bench.worker.measure.clock import on_device
-    from bench.worker.prepare import first_call, job_material, read_job_truth
+    from bench.worker.measure.turns import Turns
+    from bench.worker.prepare import describe_artefact, first_call, job_material, read_job_truth
     from bench.worker.score import score_case
 
     cold: dict[str, Any] = {"import_s": None if forks.forked else time.perf_counter() - STARTED}
@@ -59,9 +62,13 @@ def measure_case(
         cold["place_s"] = time.perf_counter() - start
         ends = material.built.ends
         quantized = truth.admit(runner, material.built.module)
+        cold["artefact"] = describe_artefact(runner, material, cold["prepare_s"])
         material.release()
         first, cold["first_call_s"] = first_call(runner, inputs, clock)
         cold["caches"] = "fresh" if job.caches else cache_state(runner.details)
+        imported = forks.forked and "torch._dynamo" in sys.modules  # which is most of what loading takes
+        if imported or cold["caches"] not in ("warm", "unused"):  # or it made what a server would have found
+            cold["artefact"].pop("load_s", None)
         poison(first, clock)
         answer: CaseAnswer = {
             **provenance,
@@ -70,7 +77,8 @@ def measure_case(
             "quantized": quantized,
             "runtime": describe_runtime(job.device),
         }
-        answer |= _measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure, pause)
+        turns = Turns(pause, watch, answer) if pause else None
+        answer |= _measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure, turns)
         if answer["status"] != "ok":
             return answer
         notify("score")
@@ -91,7 +99,7 @@ def _measure(
     watch: Watch,
     notify: Notify,
     measure: Measure | None,
-    pause: Pause | None,
+    turns: Turns | None,
 ) -> CaseAnswer:
     """Check, time and check a runner whose inputs are placed; `fresh` is a batch that it has not seen."""
     from bench.worker.failure import Wrong
@@ -99,10 +107,8 @@ def _measure(
     from bench.worker.measure import measure as loop
     from bench.worker.measure import memory
     from bench.worker.measure.energy import measure_energy
-    from bench.worker.measure.turns import Turns
 
     settings, buffers = job.settings, list(range(len(inputs)))
-    turns = Turns(pause, watch)
     try:
         when = "before timing"
         notify("gate")
@@ -110,9 +116,10 @@ def _measure(
         memory.reset_peaks()
         notify("measure")
         measured = (measure or loop.measure)(
-            runner, inputs, clock, replace(settings, throughput_s=0.0) if pause else settings
+            runner, inputs, clock, replace(settings, throughput_s=0.0) if turns else settings
         )
-        turns.take(runner, inputs, clock, settings, measured)
+        if turns:
+            turns.take(runner, inputs, clock, settings, measured)
         bytes_used = memory.read_memory(runner.details.get("weights_bytes"), job.device)
         measured.energy = measure_energy(runner, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
         loop.measure_flushed(runner, inputs, clock, settings, measured)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import cast
 
 from bench.errors import CaseError
-from bench.machine.environment import device, environment
+from bench.machine.environment import device, devices
 from bench.plans.case import Case
 from bench.plans.plan import ONCE, Settings
 from bench.plans.settings import of_preparation
@@ -35,7 +35,7 @@ def run_once(
     from bench.worker.measure.measure import measure
 
     settings = replace(of_preparation(settings), **(ONCE | {"samples": executions}))  # type: ignore[arg-type]
-    where = device(environment())
+    where = device(devices())
     reference = request(reference_job([case], settings, where, seed, source, build), REFERENCE_LIMIT_S)
     if reference.status != "ok":
         return {"status": reference.status, "reason": f"no reference to hold it against: {reference.reason}"}

@@ -9,24 +9,28 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 import resnet
+from bench.files import owned_folder
 from bench.plans.case import Case
 from bench.plans.settings import Settings
-from bench.runs.job import CaseAnswer, LoadJob, RunJob
-from bench.worker.measure.clock import Clock
+from bench.runs.job import AheadJob, CaseAnswer, Empty, LoadJob, Notify, RunJob
+from bench.worker.measure.clock import Clock, on_device
 from bench.worker.models import Built, build_model, count_work, draw
 from bench.worker.reference import EXACT
 from bench.worker.truth import FLOAT32, LAYERS, Truth, make_quantized_truth, make_truth
 from resnet.calibration import EIGHT_BITS, FIRST_PICTURE, Calibration, parse_wide
 from resnet.code import CodeError
 from resnet.inputs import Source, source_for
+from resnet.names import is_outside
 from resnet.outside.sources import ModelError
 from resnet.runner import Runner
 from resnet.weights.synthetic import digest
@@ -87,6 +91,26 @@ def job_material(job: RunJob[Any]) -> Material:
     return build_material(job, count, job.case.batch)
 
 
+def describe_artefact(runner: Runner, material: Material, prepare_s: float) -> dict[str, Any]:
+    """Return the artefact of a record's cold start, which this project's variants have among their details.
+
+    One that has no file of its own is prepared from the module, in `prepare_s`: it begins with the state dict, which is
+    written, and read back into the module, where the seconds of reading count. What a state dict cannot hold, or a disk
+    has no room for, has neither bytes nor seconds.
+    """
+    if not is_outside(material.case.variant) and "artefact" in runner.details:
+        artefact: dict[str, Any] = runner.details.pop("artefact")
+        return artefact
+    artefact, module = {"kind": "state dict"}, material.built.module
+    with suppress(Exception), owned_folder("artefact") as folder:
+        path = folder / "weights.pt"
+        torch.save(module.state_dict(), path)
+        start = time.perf_counter()
+        module.load_state_dict(torch.load(path, mmap=True, weights_only=True))  # mapped: no memory stays behind
+        artefact |= {"bytes": path.stat().st_size, "load_s": time.perf_counter() - start + prepare_s}
+    return artefact
+
+
 def first_call(runner: Runner, inputs: Sequence[Tensor], clock: Clock) -> tuple[Tensor, float]:
     """Return the answer of the first call, and the seconds until it was ready. Raises CodeError if it is no tensor."""
     start = time.perf_counter()
@@ -97,6 +121,17 @@ def first_call(runner: Runner, inputs: Sequence[Tensor], clock: Clock) -> tuple[
         whose = f"{runner.details['code_file']}: " if "code_file" in runner.details else ""
         raise CodeError(f"{whose}a call returned a {type(answer).__name__}, and not a tensor of logits [N, classes]")
     return answer, seconds
+
+
+def compile_ahead(job: AheadJob, notify: Notify) -> Empty:
+    """Prepare the case and call it once, and leave what was compiled in the caches."""
+    torch._inductor.config.compile_threads = job.compilers  # of which no key of a cache depends
+    with on_device(job.device) as clock:
+        material = job_material(job)
+        notify("prepare")
+        runner = material.prepare()
+        first_call(runner, [runner.place(material.batches[0])], clock)
+    return {"status": "ok"}
 
 
 def read_truth(case: Case, reference: Mapping[str, str], rows: slice | np.ndarray, batches: Sequence[Tensor]) -> Truth:

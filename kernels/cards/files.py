@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import glob
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,7 +37,7 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
     beginning = f".{target.name[:NAME]}.partial-"
     try:
         sweep(target.parent, f"{glob.escape(beginning)}*")
-        with owned_file(target.with_name(beginning + secrets.token_hex(4))) as temporary:
+        with owned_file(target.with_name(beginning + os.urandom(4).hex())) as temporary:
             with temporary.open("wb") as file:
                 yield file
             with suppress(FileNotFoundError):  # a new file's mode is the umask's

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -35,7 +34,7 @@ def owned_file(path: Path) -> Iterator[Path]:
         os.close(descriptor)  # while this waited, it was renamed or removed
         if not locked:
             path.unlink(missing_ok=True)
-            path = path.with_name(f"{path.name}-{secrets.token_hex(4)}")
+            path = path.with_name(f"{path.name}-{os.urandom(4).hex()}")
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             break
     try:

@@ -5,7 +5,6 @@ The standard library alone: the parent process asks before it starts a child.
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
@@ -34,6 +33,8 @@ def why_not_built(name: str) -> str | None:
 
 def pip_line(source: str) -> str:
     """Return the commands that install `source` and leave torch as it is, which a plain install may replace."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         major, minor, *_ = version("torch").split(".")
         pin = f"'torchvision==0.{int(minor) + TORCHVISION_AHEAD}.*'" if major == "2" else "torchvision"

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import sys
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING
 
 from resnet.archs import Spec
@@ -43,7 +41,6 @@ __all__ = [
     "not_taken",
     "prepare",
     "refusal",
-    "warn_renamed",
 ]
 
 
@@ -65,12 +62,6 @@ def canonical_variant(word: str) -> str:
     name, at, arguments = word.partition("@")
     code = installed_variants().get(name)
     return canonical_outside(code + at + arguments) if code else word
-
-
-@cache
-def warn_renamed(old: str) -> None:
-    """Say on stderr, once a process, that the variant `old` has a new name."""
-    print(f"the variant {old} is called {RENAMED[old]} now; the next version will not know {old}", file=sys.stderr)
 
 
 def refusal(variant: Variant, device: str, precision: str, launch: str) -> str | None:
@@ -119,7 +110,7 @@ def missing(variant: Variant, device: str, precision: str = "") -> str | None:
     absent = [requirement for package, requirement in needs.items() if not importlib.util.find_spec(package)]
     if absent:
         return "pip install " + " ".join(f"'{requirement}'" for requirement in absent)
-    if any(not (folder / name).exists() for folder in library_folders() for name in variant.libraries.get(device, ())):
+    if any(not (folder / name).exists() for name in variant.libraries.get(device, ()) for folder in library_folders()):
         return "this onnxruntime is a CPU build: pip install onnxruntime-gpu"
     return None
 
@@ -144,8 +135,6 @@ def prepare(
     with its reason, and RuntimeError with the pip line where a package is missing. Code from outside, named
     `module:function`, is run, and raises what it raises.
     """
-    if name in RENAMED:
-        warn_renamed(name)
     name = canonical_variant(name)
     if not is_outside(name) and name not in VARIANTS:
         raise ValueError(f"unknown variant {name!r}; there are {', '.join([*VARIANTS, *installed_variants()])}")

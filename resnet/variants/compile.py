@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet.runner import DTYPES, Forward, Runner, TorchRunner, converted, weights_bytes, with_launch
+from resnet.variants.inductor import kept
 
 
 def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> Runner:
@@ -29,16 +30,18 @@ def compiled_runner(
     dtype: torch.dtype,
     memory_format: str,
     details: dict[str, Any],
+    frozen: nn.Module | None = None,
 ) -> TorchRunner:
     """Return a runner of `forward` compiled for the shape of `example`, which it runs once; a graph break is an error.
 
     The options are set around the call too, because Dynamo, unlike Inductor, reads `freezing` from the global
-    configuration and not from the options of torch.compile (torch 2.13, `is_parameter_freezing`).
+    configuration and not from the options of torch.compile (torch 2.13, `is_parameter_freezing`). `frozen` is the
+    module whose weights become part of what is compiled.
     """
     compiled = torch.compile(forward, fullgraph=True, dynamic=False, options=options)
     runner = TorchRunner(compiled, example, dtype, memory_format, details)
     try:
-        with torch._inductor.config.patch(options):
+        with torch._inductor.config.patch(options), kept(frozen):
             runner(runner.place(example))
     except torch._dynamo.exc.Unsupported as error:  # its message is a page
         reason = str(error).strip().partition("\n")[0]

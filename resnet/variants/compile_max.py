@@ -46,7 +46,7 @@ def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> R
     forward = net if dtype == torch.float32 else autocast(net, dtype)
     # weights: as frozen, in the precision; the float32 originals stay resident beside them
     details = {"weights_bytes": weights_bytes(net) * dtype.itemsize // 4, "compile_options": options, **notes}
-    return with_launch(compiled_runner(forward, options, example, dtype, "channels_last", details), launch)
+    return with_launch(compiled_runner(forward, options, example, dtype, "channels_last", details, net), launch)
 
 
 def prepare_quantized(
@@ -81,7 +81,7 @@ class QuantizedCompiled:
         folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         graph = quantized_graph(folded, steps, placed)
         with generated_code() as code, quiet():
-            inner = compiled_runner(graph, options, example, torch.float32, "channels_last", details)
+            inner = compiled_runner(graph, options, example, torch.float32, "channels_last", details, graph)
         self._declared, self._forward, self.place = Declared(steps), inner._forward, inner.place
         self.taps = Recorder(self._declared, inner)
         self.taps.run(steps, inner.place(example))

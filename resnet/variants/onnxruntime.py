@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kernels.cards.owned import owned_folder
+from resnet.cache import loading
 from resnet.calibration import Calibration
 from resnet.onnx.export import onnx_file
 from resnet.onnx.quantize import quantized_file
@@ -28,8 +29,9 @@ def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> R
     details = {"export_cached": cached, "weights_bytes": path.stat().st_size, "graph": launch == "graph"}
 
     def start(provider: str, options: Options, stream: torch.cuda.Stream | None) -> OrtRunner:
-        session, session_details = open_session(path, provider, options)
-        all_details = details | session_details | {"threads": torch.get_num_threads()}
+        with loading("onnx", path) as artefact:
+            session, session_details = open_session(path, provider, options)
+        all_details = details | session_details | {"threads": torch.get_num_threads(), "artefact": artefact}
         return OrtRunner(lambda: session, example, dtype, all_details, stream=stream)
 
     if example.device.type == "cpu":
@@ -64,11 +66,17 @@ def prepare_quantized(
     file = quantized_file(model, example.shape[1:], calibration, "cpu", cpu_scheme())
     with owned_folder("optimized") as folder:
         optimized = folder / "optimized.onnx"
-        session, session_details = open_session(file.path, CPU, {}, optimized)
+        with loading("onnx", file.path) as artefact:
+            session, session_details = open_session(file.path, CPU, {}, optimized)
         operations = float_operations(onnx.load(str(optimized)).graph, onnx.load(str(file.path)))
     quantized = describe(file, calibration) | {"float_operations": operations}
     details = {"quantize_cached": file.cached, "weights_bytes": quantized["disk_bytes"], **session_details}
-    details |= {"threads": torch.get_num_threads(), "reduced_range": overflow(), "quantized": quantized}
+    details |= {
+        "artefact": artefact,
+        "threads": torch.get_num_threads(),
+        "reduced_range": overflow(),
+        "quantized": quantized,
+    }
     return QuantizedOrtRunner(file, CPU, {}, "taps", lambda: session, example, torch.float32, details)
 
 

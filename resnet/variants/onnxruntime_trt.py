@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from resnet.cache import compiled_dir, subfolder
+from resnet.cache import compiled_dir, loading, subfolder
 from resnet.calibration import Calibration
 from resnet.onnx.export import INPUT, onnx_file
 from resnet.onnx.quantize import quantized_file
@@ -74,8 +74,10 @@ class _Engine:
         engines = subfolder(compiled_dir(), f"tensorrt-{path.stem}-{precision}-{len(example)}")
         had_engine = any(engines.glob("*.engine"))
         self.options = _options(self.stream, example, engines, precision, launch)
-        session, session_details = open_session(path, TENSORRT, self.options)
+        with loading("engine", path, engines) as artefact:  # the provider reads both
+            session, session_details = open_session(path, TENSORRT, self.options)
         self.details = {"weights_bytes": path.stat().st_size, **session_details, "engine_cached": had_engine}
+        self.details["artefact"] = artefact
         self.details |= dict.fromkeys(("graph", "session_per_buffer"), launch == "graph")
         self.sessions = partial(_another, path, self.options) if launch == "graph" else partial(_same, session)
 

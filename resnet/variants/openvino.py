@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from resnet.cache import loading
 from resnet.calibration import Calibration
 from resnet.onnx.export import onnx_file
 from resnet.onnx.quantize import quantized_file
@@ -21,12 +22,15 @@ FLOAT_KINDS = ("Convolution", "FullyConnected", "Subgraph", "Eltwise", "Pooling"
 
 def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> Runner:
     """Prepare the exported float32 file; in bf16 the plugin rounds the weights as it compiles."""
-    from openvino import Core
-
     path, cached = onnx_file(model, torch.float32, example.shape[1:])
     size = path.stat().st_size * DTYPES[precision].itemsize // 4  # all but some 50 kB are weights
     details = {"export_cached": cached, "weights_bytes": size}
-    return OpenVinoRunner(lambda: Core().read_model(path), example, precision, details)
+    with loading("onnx", path) as artefact:
+        from openvino import Core
+
+        runner = OpenVinoRunner(lambda: Core().read_model(path), example, precision, details)
+    runner.details["artefact"] = artefact
+    return runner
 
 
 def prepare_quantized(
@@ -39,12 +43,13 @@ def prepare_quantized(
     file = quantized_file(model, example.shape[1:], calibration, "cpu", cpu_scheme())
     quantized = describe(file, calibration)
     details = {"quantize_cached": file.cached, "weights_bytes": quantized["disk_bytes"], "reduced_range": overflow()}
-    runner = QuantizedOpenVinoRunner(file.path, example, details)
+    with loading("onnx", file.path) as artefact:
+        runner = QuantizedOpenVinoRunner(file.path, example, details)
     in_float = [
         node
         for node in runner.operations(len(example))
         if node.type == "f32" and node.kind in FLOAT_KINDS and not node.converts
     ]
     floats = [f"{node.kind} {node.layer}" for node in in_float]
-    runner.details["quantized"] = quantized | {"float_operations": floats}
+    runner.details |= {"artefact": artefact, "quantized": quantized | {"float_operations": floats}}
     return runner

@@ -29,7 +29,6 @@ import json
 import weakref
 from collections.abc import Collection, Mapping
 from functools import cache
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from resnet.calibration import EIGHT_BITS
@@ -49,6 +48,8 @@ QUANTIZED = ("place", "details", "steps", "checked", "taps")  # the members of a
 @cache
 def installed_variants() -> Mapping[str, str]:
     """Return `module:function` for the name of each variant of an installed package, without loading any."""
+    from importlib import metadata
+
     entries = metadata.entry_points(group=GROUP)
     return {entry.name: f"{entry.module}:{entry.attr or DEFAULT_FUNCTION}" for entry in entries}
 

@@ -15,7 +15,7 @@ from resnet.onnx.libraries import CUDA_LIBRARY, TENSORRT_LIBRARY
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "int8")
 LAUNCHES = ("stream", "graph")
 DEVICES = ("cpu", "cuda")
-Runs = Literal["modules", "compiled", "kernels", "session"]
+Runs = Literal["modules", "compiled", "package", "kernels", "session"]
 Takes = Literal["any", "resnets", "resnets but v2"]
 
 _NO_TF32 = "TF32 is a format of NVIDIA's tensor cores; a CPU has none"
@@ -32,6 +32,7 @@ _NO_TORCHAO_FP8 = (
     "torchao's fp8 convolution (0.18) is MSLK's, for Blackwell alone, and takes its ranges from each batch anew; "
     "Inductor has none"
 )
+_NO_TAPS = "a package shows no codes between its steps, by which alone 8 bits can be judged: that is compile-max's"
 NO_VNNI = "this CPU has no AVX512-VNNI: oneDNN's products of 8 bits would overflow in 16, or be emulated"
 _NO_OPENVINO = "OpenVINO runs on CPUs and on Intel's GPUs, not on NVIDIA's"
 _NO_CUDNN_INT8 = "torch has no call of cuDNN's convolutions in 8 bits; its quantised ones of oneDNN are a CPU's"
@@ -55,7 +56,7 @@ class Variant:
     libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of an ONNX Runtime for GPUs, by device
     excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)  # reasons by (device, precision)
     compiles_long: bool = False  # its first call may come minutes after its start
-    runs: Runs = "modules"  # of torch; or what torch.compile makes of them, this project's kernels, a session
+    runs: Runs = "modules"  # of torch; or what torch.compile makes of them, a file of that, our kernels, a session
     uncounted: str = ""  # why its launches cannot be counted without a GPU
     takes: Takes = "any"  # module, or only this project's ResNets, whose steps it has by name
     takes_coded: Takes | None = None  # in 8 bits, where it takes fewer
@@ -104,6 +105,15 @@ _ROWS = (
         compiles_long=True,
         runs="compiled",
         takes_coded="resnets",
+    ),
+    Variant(
+        name="compile-aot",
+        why="compile-max's code, compiled once and loaded from a file (AOTInductor): what a server loads",
+        serves=_TORCH,
+        excluded={("cpu", "int8"): _NO_TAPS, ("cuda", "int8"): _NO_GPU_INT8, ("cuda", "fp8"): _NO_TORCHAO_FP8},
+        compiles_long=True,
+        runs="package",
+        uncounted="its package is compiled code, which nobody reads; it launches what compile-max does: count that",
     ),
     Variant(
         name="library-fused",
@@ -173,7 +183,7 @@ _ROWS = (
 
 VARIANTS: Mapping[str, Variant] = {row.name: row for row in _ROWS}
 
-# Old names of variants, which this version still accepts: `mixed` was confused with mixed precision.
+# Names of variants in old records and commits: `mixed` was confused with mixed precision.
 RENAMED: Mapping[str, str] = {"mixed": "per-layer"}
 
 # The row of a variant from outside: its code says what it does not serve, when a child runs it.

@@ -12,12 +12,13 @@ have the same share of it, and a pair of neighbours gives a ratio.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import log
 from pathlib import Path
 from statistics import fmean
@@ -27,14 +28,21 @@ from typing import IO, TypeVar
 from bench.files import owned_folder
 from bench.machine.environment import ROOT, child_variables
 from bench.machine.facts import Commit
-from bench.machine.provenance import commit_of
-from bench.machine.snapshot import WORKING_TREE
-from bench.runs.worktree import checkouts
+from bench.machine.provenance import CODE, GitError, commit_of, run_git
+from bench.machine.snapshot import take_snapshot
+from bench.runs.worktree import changed_files, resolve_commit
 from bench.stats import Ratio, ratio
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 LIMIT_S = 600.0
+END_S = 15.0  # that a command has to end in order
 KIB_A_MIB = 1024
+# a cache a side, as one side's code must not read what the other's wrote
+CACHES = (
+    "RESNET_CACHE",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TRITON_CACHE_DIR",
+)
 T = TypeVar("T")
 
 
@@ -86,8 +94,7 @@ def spend(
         code, wall_s, cpu_s, peak_kib = ([*map(float, answer.read().split())] + [0.0] * 4)[:4]
         texts = [_whole(file) for file in (out, errors)]
     if launcher.returncode or code not in codes:
-        lines = [line for text in texts for line in text.splitlines() if any(map(str.isalnum, line))]
-        raise CostError(f"{' '.join(argv)} of {side.name} ends with {code:g}: {' / '.join(lines[-3:])}")
+        raise CostError(f"of {side.name}: it ends with {code:g}: {_last_words(*texts)}")
     return Spent(cpu_s, peak_kib / KIB_A_MIB, wall_s, texts[0])
 
 
@@ -96,18 +103,25 @@ def _whole(file: IO[bytes]) -> str:
     return file.read().decode(errors="replace")
 
 
+def _last_words(stdout: str, stderr: str) -> str:
+    """Return the last line with words of what a command printed, without folders of this machine, which may be kept."""
+    lines = [line for text in (stdout, stderr) for line in text.splitlines() if any(map(str.isalnum, line))]
+    return re.sub(r"/\S*/(?=\S)", "", (lines or ["it printed nothing"])[-1]).strip("│ ")
+
+
 @contextmanager
 def _ended(launcher: subprocess.Popen[bytes]) -> Iterator[None]:
     """End the command if this process is interrupted, or if it takes too long, which raises CostError."""
     try:
         yield
     except subprocess.TimeoutExpired:
-        raise CostError(f"no end after {LIMIT_S:.0f} s: {launcher.args!r}") from None
+        raise CostError(f"it has not ended after {LIMIT_S:.0f} s") from None
     finally:
-        if launcher.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(launcher.pid, signal.SIGKILL)
-            launcher.wait()
+        for number in (signal.SIGTERM, signal.SIGKILL):  # in order first, then by force
+            if launcher.poll() is None:
+                os.killpg(launcher.pid, number)
+                with suppress(subprocess.TimeoutExpired):
+                    launcher.wait(END_S)
 
 
 def alternate(works: Sequence[Callable[[], T]], repeats: int) -> list[list[T]]:
@@ -136,18 +150,27 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
 def sides(base: str, repository: Path = ROOT) -> Iterator[tuple[Side, Side]]:
     """Check out a commit and the working tree as it is now, each with caches of its own, until the end of the block.
 
-    `bench.runs.worktree.checkouts` makes both, so neither has bytecode, and later edits change nothing.
+    Neither has bytecode at first, and later edits change nothing. This interpreter runs both, with its packages, where
+    `bench.runs.worktree.checkouts` would set up those that the commit requires. Raises RevisionError.
     """
-    with (
-        checkouts([base, WORKING_TREE], lambda text: print(text, file=sys.stderr), repository) as pair,
-        owned_folder("costs") as folder,
-    ):
-        made = []
-        for checkout, name in zip(pair, ("before", "after"), strict=True):
-            caches = {"RESNET_CACHE": str(folder / name)}
-            home = checkout.home
-            made.append(Side(name, home.root, home.python, home.variables | caches, checkout.provenance))
-        yield made[0], made[1]
+    head = resolve_commit("HEAD", repository)
+    snapshot = take_snapshot(repository, head)
+    with owned_folder("costs") as folder:
+        try:
+            pair = []
+            for name, commit in (("before", resolve_commit(base, repository)), ("after", snapshot)):
+                root = folder / name
+                run_git(repository, "worktree", "add", "--quiet", "--detach", str(root), commit, limit_s=LIMIT_S)
+                caches = {variable: str(folder / f"{name}-caches" / variable.lower()) for variable in CACHES}
+                pair.append(Side(name, root, sys.executable, caches, commit_of(root)))
+            dirty = bool(changed_files(head, snapshot, CODE, repository))
+            yield pair[0], replace(pair[1], commit=commit_of(pair[1].root) | {"sha": head, "dirty": dirty})
+        finally:
+            for name in ("before", "after"):
+                with suppress(GitError):
+                    run_git(repository, "worktree", "remove", "--force", str(folder / name))
+    with suppress(GitError):
+        run_git(repository, "worktree", "prune")
 
 
 def this_checkout(name: str = "after") -> Side:

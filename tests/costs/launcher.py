@@ -6,6 +6,7 @@ process, so that no CPU second is lost. Standard library only, and little of it.
 """
 
 import os
+import signal
 import sys
 import time
 
@@ -46,6 +47,7 @@ def reap(command: int, limit_s: float) -> tuple[int, float, float, int]:
 def main() -> None:
     answer, argv = int(sys.argv[1]), sys.argv[2:]
     adopt_orphans()
+    signal.signal(signal.SIGTERM, lambda *_: None)  # sent to all: this process stays until the others have ended
     command = os.posix_spawnp(argv[0], argv, os.environ, file_actions=[(os.POSIX_SPAWN_CLOSE, answer)])
     os.write(answer, " ".join(map(repr, reap(command, ORPHANS_S))).encode())
 

@@ -19,7 +19,7 @@ from bench.cli.options import Csv, Json, Markdown, ToFile
 from bench.cli.tables import console_for, print_csv, print_json
 from bench.cli.words import parse_batches, parse_words
 from bench.errors import FAILED, STOPPED, UNABLE, TuningError
-from bench.machine.environment import environment, no_cuda
+from bench.machine.environment import devices, no_cuda
 from bench.tuning import summary
 from bench.tuning.gpus import PREDICTABLE, TUNED, Gpu, install_constants
 from bench.tuning.networks import read_networks
@@ -97,7 +97,7 @@ def tune(
 def _check_machine(dry: bool, output: Path | None) -> None:
     if dry and (output is None or output.resolve().is_relative_to(TUNED)):
         raise typer.BadParameter(f"--dry measures no GPU: name a file outside {TUNED} with -o")
-    if not dry and (reason := no_cuda(environment())):
+    if not dry and (reason := no_cuda(devices())):
         stop(f"this machine has no CUDA device to tune for: {reason}; --dry walks the whole way without one", UNABLE)
 
 

@@ -14,7 +14,7 @@ from bench.cli.again import again
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
 from bench.cli.console import tell
-from bench.cli.measure.cases import estimate_duel, print_dry_duel
+from bench.cli.measure.dry import estimate_duel, print_dry_duel
 from bench.cli.options import Budget, Csv, Input, Json, Markdown, Output, Seed
 from bench.cli.progress import Progress
 from bench.cli.tables import out, print_csv, print_json, print_text

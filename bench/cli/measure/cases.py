@@ -1,25 +1,18 @@
-"""Cases as a list: which of them this machine can run, why not the others, and how long they take."""
+"""Cases as a list: which of them this machine can run, and why not the others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
-from rich.markup import escape
+from rich.text import Text
 
 from bench.cli.console import device_line, hint
-from bench.cli.tables import Column, console_for, out, print_csv, print_json, print_table
+from bench.cli.tables import Column, console_for, out, print_csv, print_table, print_text
 from bench.machine.facts import Environment
-from bench.plans.eligible import why_not
+from bench.plans.eligible import why_none
 from bench.plans.plan import Plan
-from bench.plans.settings import EIGHT_BIT_WORDS, Settings
-from bench.records.same import SweepConditions
-from bench.runs.ab import SIDES, interim_looks
-from bench.runs.estimate import Estimate, earlier_records, estimate, in_words
-from bench.runs.sweep import Sweep
 from bench.text import plural
-from kernels.cards.places import RESULTS
 
 COLUMNS = (
     Column("case", "case", text=True),
@@ -30,7 +23,7 @@ COLUMNS = (
 
 def cases_json(plan: Plan, env: Environment) -> list[dict[str, Any]]:
     """Return each case of a plan, whether it runs here, and the reason if not."""
-    reasons = {case: why_not(case, env, plan.reserved) for case in plan.cases}
+    reasons = why_none(plan.cases, env, plan.reserved)
     return [{"case": case.name, "runs": not reason, "reason": reason} for case, reason in reasons.items()]
 
 
@@ -65,50 +58,13 @@ def print_cases(
 
 
 def _print_marks(rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        mark = "[green]runs   [/]" if row["runs"] else "[yellow]skipped[/]"
-        reason = f"  [dim]{escape(row['reason'])}[/]" if row["reason"] else ""
-        out.print(f"{mark} {row['case']}{reason}", soft_wrap=True)
-
-
-def print_dry_run(sweep: Sweep, as_json: bool, as_csv: bool, as_markdown: bool) -> None:
-    """Print what a sweep would run, what it would skip, and an estimate of its time; write nothing."""
-    plan, time, usual = sweep.plan, estimate_sweep(sweep), vars(Settings())
-    chosen = {name: value for name, value in vars(plan.build).items() if value}
-    measured = {name: value for name, value in vars(plan.settings).items() if name in ("threads", *EIGHT_BIT_WORDS)}
-    chosen |= {name: value for name, value in measured.items() if value != usual[name]}
-    if as_json:
-        cases = cases_json(plan, sweep.env)
-        print_json({"cases": cases, "choices": chosen, "executions": time.executions, "seconds": round(time.seconds)})
+    """Print the cases at once: a console that lays out each of thousands of lines takes longer than all else here."""
+    words = [("runs   " if row["runs"] else "skipped", row["case"], row["reason"] or "") for row in rows]
+    if not out.is_terminal:
+        print_text("".join(f"{word} {case}{'  ' * bool(reason)}{reason}\n" for word, case, reason in words))
         return
-    words = ", ".join(f"{name.replace('_', '-')} {value}" for name, value in chosen.items())
-    choices = [f"With {words}."] if chosen else []
-    print_cases(plan, sweep.env, as_csv, as_markdown, [*choices, f"{time}. Nothing was run."])
-
-
-def print_dry_duel(plan: Plan, env: Environment, rounds: int, as_json: bool, as_csv: bool, as_markdown: bool) -> None:
-    """Print what `bench ab` would run, and an estimate of its time after its first look and after all rounds."""
-    looks = interim_looks(rounds)
-    times = [estimate_duel(plan, env, count) for count in (looks[0], looks[-1])]
-    if as_json:
-        seconds = [round(time.seconds) for time in times]
-        print_json({"cases": cases_json(plan, env), "rounds": [looks[0], looks[-1]], "seconds": seconds})
-        return
-    closing = [f"{times[0]}: {looks[0]} {plural(looks[0], 'round')} of each side. It may end then."]
-    if len(looks) > 1:
-        closing.append(f"{in_words(times[1].seconds)} for all {looks[-1]} rounds.")
-    print_cases(replace(plan, rounds=rounds), env, as_csv, as_markdown, [*closing, "Nothing was run."])
-
-
-def estimate_duel(plan: Plan, env: Environment, rounds: int) -> Estimate:
-    """Return the time of so many rounds of both sides of `bench ab`."""
-    earlier = earlier_records(SweepConditions.of(plan, env, 0, "noise"), RESULTS)
-    runnable = [case for case in plan.cases if not why_not(case, env, plan.reserved)]
-    alone = replace(plan, settings=replace(plan.settings, turns=1))  # as a duel measures each case
-    return estimate(alone, runnable * len(SIDES) * rounds, earlier)
-
-
-def estimate_sweep(sweep: Sweep) -> Estimate:
-    """Return the time of a sweep that is about to run; its cases that run at once share it."""
-    now = SweepConditions.of(sweep.plan, sweep.env, sweep.seed, sweep.source)
-    return estimate(sweep.plan, sweep.due(), earlier_records(now, RESULTS), sweep.jobs)
+    text = Text()
+    for word, case, reason in words:
+        text.append(word, "yellow" if reason else "green").append(f" {case}{'  ' * bool(reason)}")
+        text.append(f"{reason}\n", "dim")
+    out.print(text, soft_wrap=True, end="")

@@ -7,7 +7,7 @@ from bench.cli.measure.cases import cases_json, print_cases
 from bench.cli.measure.catalogue import print_catalogue
 from bench.cli.options import Csv, Json, Markdown
 from bench.cli.tables import print_csv, print_json
-from bench.machine.environment import environment
+from bench.machine.environment import devices
 from bench.plans.catalogue import describe_all
 from bench.plans.choose import Selection, choose
 
@@ -18,7 +18,7 @@ def list_(selection: Selection, as_csv: Csv = False, as_markdown: Markdown = Fal
 
     What this machine cannot run has the reason beside it, and the cure if there is one.
     """
-    env = environment()
+    env = devices()
     if not selection.given:
         catalogue = describe_all(env)
         if as_json:

@@ -13,10 +13,10 @@ from typer import Option
 from bench.cli.again import again
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.chosen import Save, save_as
-from bench.cli.measure.cases import print_dry_run
+from bench.cli.measure.dry import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
-from bench.cli.options import Budget, Csv, Data, Input, Json, Markdown, Output, Seed, ViewName
-from bench.cli.reported import print_records, run_again
+from bench.cli.options import Budget, Csv, Data, Input, Json, Markdown, Output, Seed
+from bench.cli.reported import ViewName, print_records, run_again
 from bench.plans.case import Case
 from bench.plans.choose import Selection
 from bench.plans.settings import P99_SAMPLES

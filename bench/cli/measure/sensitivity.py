@@ -18,7 +18,7 @@ from bench.commands import command_line
 from bench.errors import FAILED, UNDECIDED, ArgumentError, BenchError, PlanError, WorkError
 from bench.files import check_writable
 from bench.kinds import SENSITIVITY
-from bench.machine.environment import device, environment
+from bench.machine.environment import device, devices, environment
 from bench.plans.case import Case
 from bench.plans.choose import Selection, check_input, choose
 from bench.plans.eligible import misnamed
@@ -118,9 +118,9 @@ def _formats(case: Case) -> str:
     if case.precision == "fp8":
         return "e4m3"
     serves = find_variant(case.variant).serves
-    devices = [name for name in serves if "int8" in serves[name]] if case.precision == "int8" else []
-    here = device(environment())
-    return "int8" if (here if here in devices or not devices else devices[0]) == "cuda" else "uint8"
+    serving = [name for name in serves if "int8" in serves[name]] if case.precision == "int8" else []
+    here = device(devices())
+    return "int8" if (here if here in serving or not serving else serving[0]) == "cuda" else "uint8"
 
 
 def _describe(job: SensitivityJob, answer: Any) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def _print(
     if job.most_lost is not None:
         out.print(report.describe_search(data, job.most_lost), markup=False)
         if data["found"]["met"]:
-            there, here = FORMATS_OF[data["formats"]][0], device(environment())
+            there, here = FORMATS_OF[data["formats"]][0], device(devices())
             if there != here:
                 own = "|".join(name for name, (where, _) in FORMATS_OF.items() if where == here)
                 out.print(

@@ -8,7 +8,7 @@ import typer
 from typer import Option
 
 from bench.cli.asking import BUILDING, NAMING, DryRun, asks
-from bench.cli.measure.cases import print_dry_run
+from bench.cli.measure.dry import print_dry_run
 from bench.cli.measure.sweep import Jobs, exit_code, run_sweep, start_of
 from bench.cli.options import Budget, Csv, Data, Input, Json, Markdown, Output, Seed
 from bench.cli.tables import console_for, print_csv, print_json

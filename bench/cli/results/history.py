@@ -13,7 +13,7 @@ from bench.cli.complete import complete_results
 from bench.cli.console import answer_code, damage_on_stderr, stop
 from bench.cli.options import Csv, Exclude, Filter, Json, Markdown
 from bench.cli.tables import out, print_csv, print_json, print_text
-from bench.errors import FAILED, UNABLE, USAGE
+from bench.errors import FAILED, USAGE
 from bench.plans.words import narrow
 from bench.records.places import store_at
 from bench.runs.worktree import commit_order, is_shallow
@@ -51,12 +51,9 @@ def history(
     from bench.verdicts.history import read_history
 
     names = list(map(metric_named, metric or USUAL))
-    try:
-        with damage_on_stderr():
-            places = [store_at(store) for store in stores or [paths.LOCAL]]
-            series = read_history(places, names, commit_order(), is_shallow())
-    except ModuleNotFoundError as error:
-        stop(f"change points need {error.name}: pip install ruptures", UNABLE)
+    with damage_on_stderr():
+        places = [store_at(store) for store in stores or [paths.LOCAL]]
+        series = read_history(places, names, commit_order(), is_shallow())
     kept = narrow(dict.fromkeys(one.case for one in series), filter or (), exclude or (), "these stores at a commit")
     series = [one for one in series if one.case in kept]
     if not series:

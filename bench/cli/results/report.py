@@ -11,8 +11,8 @@ from typer import Option
 
 from bench.cli.chosen import Results, Save, chosen_folders, print_runs, save_as, store_of_runs
 from bench.cli.console import damage_on_stderr, read_records
-from bench.cli.options import Csv, Exclude, Filter, Json, Markdown, ViewName
-from bench.cli.reported import nothing_measured, print_records
+from bench.cli.options import Csv, Exclude, Filter, Json, Markdown
+from bench.cli.reported import ViewName, nothing_measured, print_records
 from bench.cli.tables import out
 from bench.errors import FAILED
 from bench.machine.environment import ROOT

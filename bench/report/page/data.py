@@ -36,6 +36,9 @@ SHOWN_FIELDS = (
 )
 
 
+COLUMNS = {id(column): column for view in VIEWS.values() for column in view.columns}  # which views share
+
+
 @dataclass
 class PageData:
     """Everything that the page shows, as plain values."""
@@ -88,13 +91,14 @@ def rounded(value: Any) -> Any:
 
 
 def _add_rows(data: PageData, place: int, setting: Setting) -> None:
+    winners = {id(contest.winner) for contest in setting.contests}
     for group in group_rows(setting.rows).values():
         for rank, row in enumerate(group, 1):
-            wins = any(contest.winner is row for contest in setting.contests)
-            places = {"id": len(data.cases), "setting": place, "rank": rank, "wins": wins}
+            places = {"id": len(data.cases), "setting": place, "rank": rank, "wins": id(row) in winners}
             data.cases.append(places | rounded(case_row(row)))
+            cells = {key: column.cell(row) for key, column in COLUMNS.items()}
             for name, view in VIEWS.items():
-                data.tables[name].append(list(view.cells(row)))
+                data.tables[name].append([cells[id(column)] for column in view.columns])
 
 
 def case_row(row: Row) -> dict[str, Any]:

@@ -83,9 +83,6 @@ def history_rows(folders: Iterable[Path], left_out: list[str]) -> list[dict[str,
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             every = read_history(folders, list(METRICS), commit_order(), is_shallow())
-    except ModuleNotFoundError as error:
-        left_out.append(f"the history needs {error.name}: pip install ruptures")
-        return []
     except StoreError as error:
         left_out.append(str(error))
         return []

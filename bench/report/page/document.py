@@ -6,12 +6,14 @@ text. The policy in its head lets only the two scripts run that are part of it, 
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
@@ -25,6 +27,7 @@ from bench.report.page.settings import depth
 from bench.report.page.words import WORDS
 from bench.report.views import VIEWS, notes
 from bench.text import visible
+from resnet.cache import cached_file
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
 MARKED = re.compile(r"\[\[(.+?)\]\]")  # a word of a caption that has an explanation
@@ -46,7 +49,11 @@ def render_page(folders: Iterable[str | Path]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     folders = list(folders)
-    data = gather(folders)
+    gc.disable()  # a fifth of the time would go into searching millions of living objects for cycles
+    try:
+        data = gather(folders)
+    finally:
+        gc.enable()
     drawn = [(section, section.draw(data)) for section in sections.SECTIONS]
     specs = {name: spec for _, of_section in drawn for name, spec in of_section.items()}
     library, script = library_source(), _asset("page.js")
@@ -132,10 +139,14 @@ def _source_expression(script: str) -> str:
 
 @cache
 def library_source() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed from the copy in vl-convert: 0.9 MB."""
+    """Return Vega, Vega-Lite and Vega-Embed from the copy in vl-convert: 0.9 MB, bundled once for each version."""
     import vl_convert
 
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    def write(file: Path) -> None:
+        file.write_text(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), encoding="utf-8")
+
+    path, _ = cached_file(f"vegaEmbed of vl-convert {version('vl-convert-python')}", ".js", write)
+    return path.read_text(encoding="utf-8")
 
 
 def _asset(name: str) -> str:

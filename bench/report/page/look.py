@@ -31,6 +31,7 @@ PALETTE = (
     Mark("#777777", "#a0a0a0", "square"),
     Mark("#56b4e9", "#7cc7f2", "triangle-up"),
     Mark("#0072b2", "#2b90d4", "triangle-down"),
+    Mark("#1f3a93", "#93a5f5", "M-1,-.5H1V.5H-1Z"),
     Mark("#e69f00", "#e69f00", "diamond"),
     Mark("#d55e00", "#ee7a1f", "cross"),
     Mark("#cc79a7", "#d98bb6", "triangle-right"),

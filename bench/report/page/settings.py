@@ -47,7 +47,7 @@ class Setting:
 
     def summary(self) -> dict[str, Any]:
         """Return what the page says of the setting in words."""
-        report = summary_as_json(self.records, self.rows)
+        report = summary_as_json(self.records, self.rows, contests=self.contests)
         return {
             "label": self.label,
             "headline": headline(self.contests),

@@ -26,7 +26,7 @@ from bench.runs.ab import SIDES, Duel
 from bench.runs.turns import Events
 from bench.runs.worktree import Checkout, checkouts
 from bench.verdicts.compare import Comparison
-from bench.verdicts.duel import compare_looks, side_frames, verdict_looks
+from bench.verdicts.duel import compare_looks, side_lists, verdict_looks
 from bench.verdicts.metrics import METRICS
 from bench.verdicts.rounds import Sides
 from bench.verdicts.selftest.simulated import SPEED
@@ -165,8 +165,8 @@ def inject(root: Path, share: float) -> None:
 
 def compare_speed(folder: Path, rounds: int) -> tuple[Comparison, Sides]:
     """Return the verdicts of `bench ab` on the speeds in base/ and head/ of `folder`, and the sides themselves."""
-    frames = side_frames(folder)
-    return compare_looks(frames, rounds, SPEED), Sides(*frames)
+    sides = side_lists(folder)
+    return compare_looks(sides, rounds, SPEED), Sides(*sides)
 
 
 def _tests(trial: Trial, comparison: Comparison, sides: Sides) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ from resnet.runner import GraphRunner, Runner, TorchRunner
 from resnet.variants import find_variant
 
 WARM_UP_S, WARM_UP_EXECUTIONS = 0.5, 5  # at least
+COMPILED = ("compiled", "package")
 COMPILED_NOTE = "compiled code has no layers: kernels in the order they ran"
 OUTSIDE_NOTE = "this code from outside calls no module of the model: kernels in the order they ran"
 FOREIGN_NOTE = "this provider does not say which layer a kernel is of: kernels in the order they ran"
@@ -49,7 +50,7 @@ def time_layers(job: LayersJob, notify: Notify) -> LayersAnswer | Ended:
         truth = read_job_truth(job, material.batches)
         material.batches.pop()  # the unseen batch, which only a measurement needs
         notify("prepare")
-        if find_variant(variant).runs == "compiled" and job.device == "cpu":
+        if find_variant(variant).runs in COMPILED and job.device == "cpu":
             torch._inductor.config.cpp.enable_kernel_profile = True  # without it the kernels have no names
         facts, modules = count_work(material.built.module, job.case.image)
         network = material.built.facts() | facts
@@ -101,7 +102,7 @@ def _device_times(runner: Runner, setup: Setup) -> list[int]:
 def time_parts(variant: str, runner: Any, setup: Setup) -> Timed:
     """Time the parts by the method for this runner."""
     cuda = setup.inputs[0].is_cuda
-    if find_variant(variant).runs == "compiled":
+    if find_variant(variant).runs in COMPILED:
         return in_order(runner, setup, COMPILED_NOTE)
     if not isinstance(runner, TorchRunner | GraphRunner):
         if is_outside(variant):

@@ -4,19 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from bench.campaign import campaign as campaigns
 from bench.campaign.campaign import Campaign
 from bench.campaign.tasks import STAGES, TASKS
-from bench.cli import app
+from bench.cli import load
 from bench.machine.environment import ROOT
 from tests.bench.campaign.programs import on_a_card
 
 
 def options(name: str) -> set[str]:
-    command = get_command(app).commands[name]  # type: ignore[attr-defined]
-    return {word for parameter in command.params for word in parameter.opts}
+    return {word for parameter in load(name).params for word in parameter.opts}
 
 
 @pytest.mark.parametrize("dry", [False, True])

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from bench.cli import RENAMED
 from bench.machine.environment import ROOT, no_cuda
 from bench.records.record import Record
 from bench.records.store import Store
@@ -74,16 +73,6 @@ def test_help_names_every_command() -> None:
     assert done.returncode == 0
     for command in ("list", "run", "verify", "once", "env", "report", "campaign"):
         assert re.search(rf"^\W*{command}\b", done.stdout, re.M), command
-    for old in RENAMED:
-        assert not re.search(rf"^\W*{old}\b", done.stdout, re.M), old
-
-
-@pytest.mark.parametrize(("old", "new"), RENAMED.items())
-def test_an_old_name_of_a_command_works_and_says_the_new_one(old: str, new: str) -> None:
-    done = bench(old, "--help")
-    assert done.returncode == 0
-    assert f"bench {new} " in done.stdout
-    assert f"`bench {new}`" in done.stderr
 
 
 def test_list_says_what_runs_here_and_why_not(plan: str) -> None:
@@ -143,13 +132,14 @@ def test_a_folder_with_records_is_not_run_into(swept: tuple[subprocess.Completed
 def test_a_first_start_finds_nothing_compiled_and_the_next_does(tmp_path: Path) -> None:
     path = tmp_path / "cold.toml"
     path.write_text(SMALL.replace('"eager"', '"compile"'))
-    usual = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
+    usual = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor"), "RESNET_BENCH_START": "fresh"}
     starts = []
     for name in ("first", "next"):
         done = bench("run", str(path), "-o", str(tmp_path / name), "--input", "noise", **usual)
         assert done.returncode == 0, done.stderr
         starts.append(Store(tmp_path / name).read()[0].cold)
     assert [cold["caches"] for cold in starts] == ["cold", "warm"]
+    assert ["load_s" in cold["artefact"] for cold in starts] == [False, True]
     assert starts[0]["prepare_s"] > starts[1]["prepare_s"]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bench import paths
-from bench.cli import COMMANDS, app
+from bench.cli import PLACES, app, load, summary
 from bench.cli.complete import complete_model, complete_plan, complete_results, complete_variant
 from bench.errors import EXIT_CODES, FAILED, UNABLE, UNDECIDED, USAGE
 from bench.machine.environment import ROOT
@@ -39,16 +40,44 @@ def test_a_current_folder_that_was_removed_is_told(tmp_path: Path, monkeypatch: 
     assert bench("--version").exit_code == 0
 
 
-@pytest.mark.parametrize("command", [name for _, commands in COMMANDS for name in commands])
+@pytest.mark.parametrize("command", PLACES)
 def test_every_command_has_quiet(command: str) -> None:
     assert "--quiet" in bench(command, "--help").stdout
 
 
-@pytest.mark.parametrize("words", [("-q", "facts", "--strict"), ("facts", "--strict", "--quiet")])
+@pytest.mark.parametrize("words", [("-q", "counts", "--strict"), ("counts", "--strict", "--quiet")])
 def test_quiet_leaves_errors(words: tuple[str, ...]) -> None:
     done = bench(*words)
     assert done.exit_code == USAGE
     assert "--strict is for --against" in done.stderr
+
+
+@pytest.mark.parametrize("command", PLACES)
+def test_help_has_the_first_sentences_of_a_command_that_it_does_not_import(command: str) -> None:
+    assert summary(command) == load(command).help.split("\n\n")[0]
+
+
+HEAVY = "numpy pandas scipy pyarrow torch jinja2 altair rich.markdown rich.traceback pydantic importlib.metadata"
+
+
+@pytest.mark.parametrize(
+    ("words", "most", "heavy"),
+    [
+        ("--help", 22, ""),
+        ("list quick", 65, ""),
+        ("compare results/cpu-quick {copy}", 100, "numpy scipy importlib.metadata"),
+    ],
+)
+def test_a_command_imports_what_it_needs_alone(words: str, most: int, heavy: str, tmp_path: Path) -> None:
+    """Counted, as a time would be another on a busy machine: heavy modules, and this project's."""
+    script = "import sys; from bench.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    shutil.copy(ROOT / "results/cpu-quick/records.jsonl", tmp_path)
+    words = words.format(copy=tmp_path)
+    done = subprocess.run([sys.executable, "-c", script, *words.split()], cwd=ROOT, capture_output=True, text=True)
+    loaded = done.stderr.split()
+    assert done.stdout
+    assert set(HEAVY.split()) & set(loaded) == set(heavy.split())
+    assert sum(name.partition(".")[0] in ("bench", "kernels", "resnet") for name in loaded) <= most, loaded
 
 
 def test_help_has_the_exit_codes() -> None:

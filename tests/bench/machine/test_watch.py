@@ -98,9 +98,10 @@ def test_a_watching_process_that_fails_is_told_and_leaves_its_readings(
 def test_a_paused_watching_process_reads_nothing_and_goes_on_when_told() -> None:
     with Watch() as watch:
         assert soon(lambda: len(watch.so_far().readings) >= 2)
+        paused_ns = time.perf_counter_ns()
         watch.pause(True)
         watch.pause(True)
-        time.sleep(0.05)  # a reading may be under way
+        assert soon(lambda: watch.so_far().readings[-1].ns >= paused_ns)  # the last, for which none need wait
         count = len(watch.so_far().readings)
         time.sleep(0.3)
         assert len(watch.so_far().readings) == count
@@ -119,6 +120,13 @@ def test_a_stop_that_was_seen_spoils_the_time_from_the_reading_before_to_the_nex
     found = readings(stopped=[None, None, 1, 1, None, None])
     assert found.throttled_spans(0.1) == {"stopped": [(k * 100 * MS, (k + 1) * 100 * MS) for k in (1, 2, 3)]}
     assert found.summary([(250 * MS, 450 * MS)])["spoilt_s"] == {"stopped": 0.15}
+
+
+def test_a_tick_of_steal_just_before_a_pause_is_no_throttling() -> None:
+    """Of the 20 ms before the last reading a tick of 10 ms on one of two cores is a quarter, of 120 ms it is 4 %."""
+    taken = [Reading(ns, ticks=ticks, steal=steal) for ns, ticks, steal in ((0, 0, 0), (100 * MS, 20, 0))]
+    assert Readings([*taken, Reading(120 * MS, ticks=24, steal=1)]).throttled_spans(0.1) == {}
+    assert Readings([*taken, Reading(120 * MS, ticks=24, steal=4)]).throttled_spans(0.1) == {"steal": [(0, 120 * MS)]}
 
 
 def test_shares_are_of_the_stretches_that_were_timed_and_of_no_time_between_them() -> None:

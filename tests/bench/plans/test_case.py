@@ -4,9 +4,8 @@ from hypothesis import strategies as st
 
 from bench.errors import CaseError
 from bench.plans.case import MAX, Case
-from bench.plans.words import _segments, matches
 from resnet import MODELS
-from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS, warn_renamed
+from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
 
 @given(
@@ -40,33 +39,6 @@ def test_an_old_name_of_a_variant_is_the_new_one() -> None:
     old, new = (Case.parse(f"resnet50/{variant}/fp16/b1/i224/graph") for variant in ("mixed", "per-layer"))
     assert old == new
     assert old.name == "resnet50/per-layer/fp16/b1/i224/graph"
-
-
-@pytest.mark.parametrize(
-    ("glob", "matched"),
-    [
-        ("resnet50/mixed/fp16", True),
-        ("mixed", True),
-        ("*/mixed/*/*/*/graph", True),
-        ("*mixed*", True),
-        ("*mixed*graph", False),
-        ("per-layer", True),
-        ("not-mixed", False),
-        ("mixed-in", False),
-        ("resnet18/mixed", False),
-    ],
-)
-def test_a_glob_may_have_the_old_name(glob: str, matched: bool) -> None:
-    assert matches("resnet50/per-layer/fp16/b1/i224/graph", [glob]) is matched
-
-
-def test_a_glob_with_the_old_name_is_said_to_be_old(capsys: pytest.CaptureFixture[str]) -> None:
-    warn_renamed.cache_clear()
-    _segments.cache_clear()
-    for name in ("resnet50/per-layer/fp16/b1/i224/graph", "resnet18/eager/fp32/b1/i224/stream"):
-        matches(name, ["mixed"])
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "per-layer" in line
 
 
 @pytest.mark.parametrize(

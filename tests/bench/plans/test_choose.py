@@ -53,7 +53,8 @@ def test_axes_that_are_left_open_have_every_variant_that_exists() -> None:
     variants = [name.split("/")[1] for name in names(precision="bf16")]
     assert {"eager", "compile-max", "fused", "channels-last-amp"} <= set(variants)
     assert "channels-last-amp" not in [name.split("/")[1] for name in names(precision="fp32")]
-    assert names(variant="compile*") == [f"resnet50/{name}/fp32/b1/i224/stream" for name in ("compile", "compile-max")]
+    compiled = ("compile", "compile-max", "compile-aot")
+    assert names(variant="compile*") == [f"resnet50/{name}/fp32/b1/i224/stream" for name in compiled]
     # what is named stays, though no device runs it: the list says why
     assert names(variant="channels-last-amp", precision="fp32") == ["resnet50/channels-last-amp/fp32/b1/i224/stream"]
 
@@ -71,7 +72,7 @@ def test_axes_that_are_left_open_have_every_variant_that_exists() -> None:
         ("timm:convnext_tiny/eager", ["timm:convnext_tiny/eager/fp32/b1/i224/stream"]),
         ("resnet18/eager/b2", ["resnet18/eager/fp32/b2/i224/stream"]),
         ("resnet18/eager/fp32/b1,2/i32", [f"resnet18/eager/fp32/{batch}/i32/stream" for batch in ("b1", "b2")]),
-        ("resnet50v1.5/mixed/fp16", ["resnet50/per-layer/fp16/b1/i224/stream"]),
+        ("resnet50v1.5/per-layer/fp16", ["resnet50/per-layer/fp16/b1/i224/stream"]),
         (
             "resnet*/eager/fp32/b?/i*/stream",
             [f"resnet{depth}/eager/fp32/{batch}/i224/stream" for depth in ARCHS for batch in ("b1", "b8")],

@@ -53,7 +53,11 @@ def test_what_a_machine_can_run(machine: dict[str, Any], case: str, said: str | 
             "alone in int8 (`resnet50` and the like), whose layers it has by name; others",
         ),
         (CPU, "mine:net/library-fused/int8", "others run in int8 by onnxruntime, openvino, where"),
-        (CPU, "mine:net/library-fused/fp32", "any module runs by eager, compile, compile-max, onnxruntime, openvino"),
+        (
+            CPU,
+            "mine:net/library-fused/fp32",
+            "any module runs by eager, compile, compile-max, compile-aot, onnxruntime, openvino",
+        ),
         (HOPPER, "mine:net/fused/int8", "others run in int8 by onnxruntime-trt, where"),
         (HOPPER, "mine:net/fused/fp8", "no variant runs others in fp8 on this device"),
         (HOPPER, "resnet50v2/fused/fp8", "fused runs no pre-activation network (v2) in fp8: its norms follow sums"),

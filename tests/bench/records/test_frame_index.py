@@ -1,7 +1,9 @@
 """The rows kept of a file of records: a second load parses what was appended, and trusts nothing else."""
 
 import os
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pandas.testing import assert_frame_equal
@@ -110,3 +112,42 @@ def test_a_short_file_has_no_index(tmp_path: Path) -> None:
     folder = write(tmp_path / "r", quick())
     load(folder)
     assert not index(folder).exists()
+
+
+def test_short_files_share_an_index_and_load_as_parsed_ones(
+    tmp_path: Path, parsed: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equal frames have equal categories too, of some of the files and in another order."""
+    monkeypatch.setattr(frame, "INDEX_FROM", 80_000)
+    filler = "x" * 30_000
+    folders = [write(tmp_path / f"{k}", quick(round=k, reason=filler, plan={"name": f"plan{k}"})) for k in range(4)]
+    write(folders[1], "{", quick(round=7, plan={"name": "plan0"}))
+
+    def loaded(*places: Path) -> tuple[Any, int]:
+        del parsed[:]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = load(*places)
+        assert [":2: left out" in str(one.message) for one in caught] == [True] * (folders[1] in places)
+        return found, len(parsed)
+
+    def fresh(*places: Path) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(frame, "INDEX_FROM", 1 << 20)
+            return loaded(*places)[0]
+
+    assert loaded(*folders)[1] == 4
+    for places in (folders, folders[::-1], folders[1:]):
+        found, count = loaded(*places)
+        assert not count
+        assert_frame_equal(found, fresh(*places))
+    file = folders[0] / "records.jsonl"
+    data = file.read_bytes()
+    file.write_bytes(data[:15_000] + b"y" + data[15_001:])  # within, and as long
+    assert loaded(*folders)[1] == 1
+    assert_frame_equal(loaded(*folders)[0], fresh(*folders))
+    write(folders[0], quick(round=9, reason=filler))
+    assert [loaded(*folders)[1] for _ in range(2)] == [1, 0]
+    with file.open("a") as unfinished:
+        unfinished.write('{"schema":5,')
+    assert [loaded(*folders)[1] > 0 for _ in range(2)] == [True, True]

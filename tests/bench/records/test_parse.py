@@ -1,5 +1,6 @@
 """Lines parsed by several processes."""
 
+import json
 import random
 import sys
 from pathlib import Path
@@ -7,10 +8,13 @@ from pathlib import Path
 import pytest
 from pandas.testing import assert_frame_equal
 
+from bench.errors import RecordError
 from bench.records import parse
 from bench.records.frame import Damage, load
-from bench.records.record import Record
+from bench.records.record import TAIL, Record
 from tests.bench.records.written import quick, write
+
+GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture
@@ -48,3 +52,56 @@ def test_helpers_change_nothing_and_may_die(
         assert_frame_equal(load(folder, samples=True), alone)
     assert len(here) == (0 if interpreter == real_one else 2 * len(ranges))  # once for the rows, once for samples
     assert alone["round"].tolist() == list(range(40))
+
+
+def reading(line: str, whole: bool) -> Record | str:
+    """The record of a line, parsed as a whole or as ever; or why there is none."""
+    try:
+        return Record.from_json(json.loads(line)) if whole else Record.parse(line)
+    except (RecordError, json.JSONDecodeError) as error:
+        return str(error) if isinstance(error, RecordError) else "not a whole record (JSONDecodeError)"
+
+
+def test_what_records_of_a_sweep_have_alike_is_parsed_once_and_no_line_reads_otherwise() -> None:
+    """Lines that begin, end, nest or repeat the fields behind TAIL as no writer does; each twice, for the cache."""
+    good = (GOLDEN / "schema6.jsonl").read_text().splitlines()[0]
+    head, tail = good.split(TAIL)
+    fields = json.loads(good)
+    lines = [
+        good,
+        good[:-1],
+        good[:-40],
+        f"{good}}}",
+        f"{head}{TAIL}{tail[:-1]}",
+        f"{head}{TAIL}{{}}}}",
+        f"{head}}}{TAIL}{tail}",
+    ]
+    lines += [
+        json.dumps(fields, sort_keys=True),
+        json.dumps(fields, indent=1),
+        json.dumps(dict(reversed(fields.items()))),
+    ]
+    lines += [
+        good.replace('"reason":""', f'"reason":{json.dumps(TAIL + tail)}'),
+        f"{head[:-1]}{TAIL}{tail}",
+        f'{{"a":1{TAIL}{tail}',
+    ]
+    lines += [f'{head},"details":{{"x":1{TAIL}{tail}}}', f'{head},"details":{{"x":1{TAIL}{tail},"seed":5}}']
+    lines += [
+        f'{head}{TAIL}{{}},"seed":-1,"seed":4}}',
+        f'{head}{TAIL}{{}},"seed":null}}',
+        f'{head}{TAIL}{{}},"later":1}}',
+    ]
+    lines += [f'{head}{TAIL}{{}},"schema":9}}', f'{head},"seed":"x"{TAIL}{tail}', f'{head},"wall_s":"x"{TAIL}{tail}']
+    lines += [
+        f'{head}{TAIL}{{"threads":"x"}}}}',
+        f'{head},"wall_s":"x"{TAIL}{{"threads":"x"}}}}',
+        f'{head}{TAIL}{{}},"case":"x"}}',
+    ]
+    told = [reading(line, whole=True) for line in lines]
+    for _ in range(2):
+        assert [reading(line, whole=False) for line in lines] == told
+    assert 8 < sum(isinstance(one, str) for one in told) < len(told) - 8
+    one, other = (Record.parse(good.replace('"round":2', f'"round":{k}')) for k in range(2))
+    assert one.environment is other.environment
+    assert one.cold is not other.cold

@@ -79,7 +79,8 @@ def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(
         "flushed_ns": [345_678] * 15,
         "flushed_gpu_ns": [234_567] * 15,
         "latency_ns": [345_678 + k for k in range(6700)],
-        "cold": {"import_s": 12.3, "build_s": 1.5, "prepare_s": 123.4, "first_call_s": 12.3, "caches": "partly"},
+        "cold": {"import_s": 12.3, "build_s": 1.5, "prepare_s": 123.4, "place_s": 0.1, "first_call_s": 12.3}
+        | {"caches": "partly", "artefact": {"kind": "state dict", "bytes": 123_456_789, "load_s": 123.4}},
         "memory": dict.fromkeys(
             ("weights", "allocator_allocated_peak", "allocator_reserved_peak", "device_process", "host_resident_peak"),
             123_456 << 20,
@@ -108,6 +109,23 @@ def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(
     for title in view.titles[3:]:
         meaning = title.removesuffix(" ms").removesuffix(" s")
         assert meaning.removesuffix(" ≤") in notes(view, found)
+
+
+def test_a_first_answer_is_told_only_where_all_of_it_is_known(record: Make) -> None:
+    """A process that was forked has no time of imports, and one that made the file none of loading it as a server."""
+    artefact = {"kind": "package", "bytes": 48_500_000, "load_s": 0.05}
+    whole = {"import_s": 1.0, "prepare_s": 7.0, "place_s": 0.25, "first_call_s": 0.5, "artefact": artefact}
+    less = [whole | {"import_s": None}, whole | {"artefact": {"kind": "package", "bytes": 48_500_000}}, {}]
+    rows = [rows_from_records([record("resnet50/eager/fp32/b1/i224/stream", cold=cold)])[0] for cold in (whole, *less)]
+    told = [dict(zip(VIEWS["deploy"].titles, VIEWS["deploy"].cells(row), strict=True)) for row in rows]
+    assert (told[0]["artefact"], told[0]["MB"], told[0]["load"], told[0]["answer s"]) == (
+        *("package", "48.5", "0.0500"),
+        "1.800",
+    )
+    assert [row["answer s"] for row in told[1:]] == ["-"] * 3
+    assert (told[1]["load"], told[2]["load"]) == ("0.0500", "-")
+    assert "without --cold" in notes(VIEWS["deploy"], rows)
+    assert "without --cold" not in notes(VIEWS["deploy"], rows[:1])
 
 
 def test_eight_bits_never_stand_without_what_they_cost(record: Make) -> None:

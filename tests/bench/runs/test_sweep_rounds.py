@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,10 +11,14 @@ import pytest
 
 from bench.plans.case import Case
 from bench.plans.plan import parse_plan
+from bench.records.record import Record
+from bench.report.answer import contests_of
+from bench.report.rows import rows_from_records
 from bench.runs.process import Answer
 from bench.runs.sweep import Sweep
+from bench.runs.turns import LEAST, Events
 from bench.stats import LEAST_ROUNDS
-from tests.bench.runs.played import GOOD, FakeChild, names, ok
+from tests.bench.runs.played import GOOD, FakeChild, Machine, names, ok
 
 PAIR = parse_plan(
     """
@@ -139,6 +143,69 @@ def test_cases_in_turns_whose_references_took_all_the_budget_are_left_out(
     monkeypatch.setattr(made, "_make_references", spend)
     assert list(made.run()) == []
     assert set(made.left_out) == set(plan.cases)
+
+
+class Heard(Events):
+    """Keeps what was so far, and the cases in the order in which they end."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[list[Record], int]] = []
+        self.order: list[Case] = []
+
+    def so_far(self, records: Sequence[Record], to_come: int) -> None:
+        self.parts.append((list(records), to_come))
+
+    def ended(self, record: Record) -> None:
+        self.order.append(record.case)
+
+
+def in_turns(sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch, machine: Machine) -> Sweep:
+    """Return a sweep of PAIR at two batches, in turns, with played processes."""
+    cases = tuple(replace(case, batch=batch) for batch in (1, 8) for case in PAIR.cases)
+    settings = replace(PAIR.settings, turns=20)
+    made = sweep(FakeChild(), replace(PAIR, cases=cases, rounds=1, rounds_limit=0, settings=settings), events=Heard())
+    monkeypatch.setattr(made, "_start", lambda paths, case: machine.start(case))
+    return made
+
+
+def test_both_batches_have_an_answer_before_anything_compiles_and_it_is_as_sure_as_its_windows(
+    sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = in_turns(sweep, monkeypatch, Machine())
+    records, heard = list(made.run()), made.events
+    assert isinstance(heard, Heard)
+    assert len(records) == 8
+    of_batch = [{w["turn"] for one in records if one.case.batch == batch for w in one.windows} for batch in (1, 8)]
+    assert not of_batch[0] & of_batch[1]  # of one moment each, though the batches' parts alternate
+    assert [(one[0].case.batch, len(one), to_come) for one, to_come in heard.parts] == [(1, 3, 1), (8, 3, 1)]
+    late = [case.variant == "compile" for case in heard.order]
+    assert late.index(True) > 2  # the first of each batch has ended by then
+    for ran, _ in heard.parts:
+        assert {record.status for record in ran} == {"ok"}
+        assert {record.environment["cpu"]["name"] for record in ran} == {made.env["cpu"]["name"]}
+        (contest,) = contests_of(rows_from_records(ran))
+        assert contest.winner
+        assert contest.winner.case.variant == "onnxruntime"
+        assert {lead.samples for lead in contest.leads.values() if lead} == {LEAST}
+
+
+def test_a_sweep_that_is_stopped_has_what_its_cases_have_measured_by_then(
+    sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = in_turns(sweep, monkeypatch, Machine())
+
+    def interrupt(case: Case, number: int) -> None:
+        if case.batch == 8 and number == LEAST + 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(made.events, "turn", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        list(made.run())
+    done = {record.case for record in made.records}
+    assert {(case.variant, case.batch) for case in done} == {("library-fused", 1)}
+    between = made.unfinished()
+    assert {(one.case.batch, len(one.windows)) for one in between} == {(1, LEAST), (8, 3)}
+    assert not done & {one.case for one in between}
 
 
 def test_a_case_in_turns_that_throttled_is_run_again_on_its_own(

@@ -1,9 +1,8 @@
 """Cases in turns, with played processes: who takes which turn, when it is enough, and what a death or a lack costs."""
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -12,80 +11,17 @@ from bench.plans.case import Case
 from bench.plans.settings import Settings
 from bench.records.record import Record
 from bench.records.speed import speed_ratio
-from bench.runs.process import Answer
 from bench.runs.turns import LEAST, TAKES, WAIT_S, Ended, Group, busy_share, next_turn
+from tests.bench.runs.played import EAGER, FAST, LATE, LATER, SAME, SLOW, Machine
 
 SETTINGS = Settings(turns=20, group_s=60.0)
-EAGER = Case("resnet18", "eager", "fp32", 1, 32, "stream")
-FAST, SLOW, SAME = (replace(EAGER, variant=name) for name in ("compile", "library-fused", "onnxruntime"))
-NS = {EAGER: 400, FAST: 100, SLOW: 200, SAME: 102}
-MIB = 1 << 20
-
-
-@dataclass
-class Machine:
-    """Played processes: a log of what they are told; windows last as NS says, and are disturbed as the test wants."""
-
-    disturbed: Callable[[Case, int, int], bool] = lambda case, turn, take: False
-    dies: dict[tuple[Case, int], str] = field(default_factory=dict)  # (case, turn) -> status; 0 as it prepares
-    log: list[tuple[Case, int | None]] = field(default_factory=list)
-    alive: set[Case] = field(default_factory=set)
-    most_alive: int = 0
-    noise: random.Random = field(default_factory=lambda: random.Random(1))
-
-    @contextmanager
-    def start(self, case: Case) -> Iterator[Any]:
-        self.alive.add(case)
-        self.most_alive = max(self.most_alive, len(self.alive))
-        yield Played(case, self)
-        self.alive.discard(case)
-
-    def turns_of(self, case: Case) -> list[int]:
-        return [turn for one, turn in self.log if one == case and turn is not None]
-
-
-@dataclass
-class Played:
-    case: Case
-    machine: Machine
-    wall_s: float = 1.0
-    status: str = ""
-    windows: list[dict[str, Any]] = field(default_factory=list)
-
-    def work(self, limit_s: float) -> dict[str, Any] | None:
-        if self._dies(0):
-            return None
-        return {"p50_ns": float(NS[self.case]), "resident_bytes": 100 * MIB, "windows": []}
-
-    def go_on(self, command: dict[str, Any], limit_s: float) -> dict[str, Any] | None:
-        turn = command["turn"]
-        take = sum(window["turn"] == turn for window in self.windows)
-        self.machine.log.append((self.case, turn))
-        if turn is None:
-            self.status = "ok"
-            return None
-        if self._dies(turn):
-            return None
-        ns = int(1e6 * NS[self.case] * self.machine.noise.uniform(0.9, 1.1))
-        window = {"turn": turn, "start_ns": len(self.machine.log), "images": 1000, "ns": ns}
-        if self.machine.disturbed(self.case, turn, take):
-            window["disturbed"] = "other work"
-        self.windows.append(window)
-        return {"p50_ns": float(NS[self.case]), "resident_bytes": 100 * MIB, "windows": [window]}
-
-    def answer(self) -> Answer[Any]:
-        self.machine.alive.discard(self.case)
-        return Answer(self.status, "", {"windows": self.windows}, self.wall_s)
-
-    def _dies(self, turn: int) -> bool:
-        self.status = self.machine.dies.pop((self.case, turn), self.status)
-        return bool(self.status)
 
 
 def run(machine: Machine, cases: tuple[Case, ...] = (FAST, EAGER, SLOW), **rest: Any) -> dict[Case, Ended]:
     rest = {"settings": SETTINGS, "draw": random.Random(0), "free_memory": lambda: 1 << 40} | rest
     quiet = {"busy_share": lambda seconds: 0.0}
-    return {ended.case: ended for ended in Group(cases, machine.start, **(quiet | rest)).run()}
+    group = Group(cases, machine.start, **(quiet | rest))
+    return {ended.case: ended for ended in group.run() if isinstance(ended, Ended)}
 
 
 def record(ended: Ended) -> Record:
@@ -140,15 +76,47 @@ def test_on_a_busy_machine_nothing_is_waited_for_in_the_end_and_nothing_is_settl
     assert machine.turns_of(FAST).count(1) == TAKES
 
 
-def test_where_memory_is_short_the_baseline_stays_and_the_others_take_turns_in_parts() -> None:
+@pytest.mark.parametrize("room", [2, 3])
+def test_where_memory_is_short_what_others_are_held_against_stays_and_they_take_turns_in_parts(room: int) -> None:
     machine = Machine()
-    ended = run(machine, (FAST, SLOW, SAME, EAGER), free_memory=lambda: (1 << 40) if len(machine.alive) < 3 else 0)
+    ended = run(machine, (SLOW, FAST, SAME, EAGER), free_memory=lambda: (1 << 40) * (len(machine.alive) < room))
     assert len(ended) == 4
-    assert machine.most_alive == 3
-    first, second = machine.turns_of(FAST), machine.turns_of(SAME)
+    assert machine.most_alive == room
+    first, second = machine.turns_of(SLOW), machine.turns_of(SAME)
     assert max(first) < min(second)  # so that no two parts share a turn
     assert set(first) < set(machine.turns_of(EAGER))
-    assert set(second) < set(machine.turns_of(EAGER))
+    assert set(second) & set(machine.turns_of(EAGER))
+    assert (set(second) & set(machine.turns_of(FAST)) != set()) == (room == 3)  # the fastest, where there is room
+
+
+def test_what_compiles_long_comes_later_beside_the_baseline_and_the_fastest() -> None:
+    machine = Machine()
+    group = Group(
+        (LATE, FAST, EAGER, SLOW, LATER), machine.start, SETTINGS, random.Random(0), count(1), lambda: 1 << 40
+    )
+    parts: list[list[Case]] = [[]]
+    for ended in group.run():
+        if isinstance(ended, Ended):
+            parts[-1].append(ended.case)
+            continue
+        assert {member.case for member in ended} == {EAGER, FAST} == machine.alive
+        assert not machine.turns_of(LATE)
+        parts.append([])
+    assert [set(part) for part in parts] == [{SLOW}, {EAGER, FAST, LATE, LATER}]
+    turns = set(machine.turns_of(LATE))
+    assert len(turns) == LEAST
+    assert turns <= set(machine.turns_of(EAGER)) & set(machine.turns_of(FAST))  # windows of the same moments
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+def test_a_part_that_all_die_in_keeps_none_waiting(turn: int) -> None:
+    machine = Machine(dies={(FAST, turn): "crash", (SLOW, turn): "crash", (EAGER, turn): "crash"})
+    ended = run(machine, (FAST, EAGER, SLOW, LATE, LATER))
+    assert {case: one.answer.status for case, one in ended.items() if case in (LATE, LATER)} == {
+        LATE: "ok", LATER: "ok"
+    }  # fmt: skip
+    machine = Machine(dies={(LATE, 0): "crash"})
+    assert len(run(machine, (FAST, EAGER, LATE, SLOW))) == 4
 
 
 def test_where_two_do_not_fit_each_measures_on_its_own() -> None:
@@ -182,7 +150,7 @@ def test_a_later_sitting_has_later_turns() -> None:
     turn = next_turn([record(one) for one in first.values()], 0)
     assert turn == LEAST + 1
     assert next_turn([record(one) for one in first.values()], 1) == 1
-    second = run(Machine(), (SLOW, SAME), first_turn=turn)
+    second = run(Machine(), (SLOW, SAME), numbers=count(turn))
     apart = speed_ratio([record(first[FAST])], [record(second[SLOW])])
     assert apart is not None
     assert apart.basis == "windows"  # as of processes that ran one after the other: no turn is that of both

@@ -10,10 +10,10 @@ import numpy as np
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.records.frame import load
 from bench.records.record import Record
 from bench.records.store import FILE
-from bench.verdicts.compare import Comparison, compare_frames
+from bench.verdicts.compare import Comparison, compare_lists
+from bench.verdicts.lists import read_lists
 
 Make = Callable[..., Record]
 Folder = Callable[..., Path]
@@ -70,7 +70,7 @@ def run(*words: Any) -> tuple[int, str]:
 
 
 def compare_folders(base: Path, head: Path, **options: Any) -> Comparison:
-    return compare_frames(load(base), load(head), **options)
+    return compare_lists(read_lists(base), read_lists(head), **options)
 
 
 def words(comparison: Comparison, case: str = CASE) -> dict[str, str]:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.records.frame import load
 from bench.records.record import Record
-from bench.verdicts.compare import compare_frames
+from bench.verdicts.compare import compare_lists
+from bench.verdicts.lists import read_lists
 from tests.bench.verdicts.sides import CASE, OTHER, Folder, compare_folders, run, words
 
 
@@ -99,10 +99,10 @@ def test_device_times_with_the_hosts_launches_inside_are_compared_with_none(fold
         return change
 
     old, one, other = (
-        load(folder(name, {CASE: 10.0}, change=timed(how, ns)))
+        read_lists(folder(name, {CASE: 10.0}, change=timed(how, ns)))
         for name, how, ns in (("old", "", 3_000_000), ("one", "held", 1_000_000), ("other", "held", 1_000_000))
     )
-    comparison = compare_frames(old, one, ["latency", "gpu"])
+    comparison = compare_lists(old, one, ["latency", "gpu"])
     assert {verdict.metric for verdict in comparison.verdicts} == {"latency"}
     assert comparison.one_sided == {"gpu": {"head": 1}}
-    assert {verdict.metric for verdict in compare_frames(one, other, ["latency", "gpu"]).verdicts} == {"latency", "gpu"}
+    assert {verdict.metric for verdict in compare_lists(one, other, ["latency", "gpu"]).verdicts} == {"latency", "gpu"}

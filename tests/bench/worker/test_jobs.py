@@ -54,4 +54,8 @@ def test_a_job_as_earlier_commits_write_it_is_done() -> None:
     assert answer.status == "ok", answer.reason
     assert stages == ["import", "build", "prepare", "first call", "gate", "measure", "gate", "score"]
     assert len(answer.data["latency_ns"]) >= 3
-    assert set(answer.data["cold"]) == {"import_s", "build_s", "prepare_s", "place_s", "first_call_s", "caches"}
+    cold = answer.data["cold"]
+    assert set(cold) == {"import_s", "build_s", "prepare_s", "place_s", "first_call_s", "artefact", "caches"}
+    assert cold["artefact"]["kind"] == "state dict"
+    assert cold["artefact"]["bytes"] > answer.data["details"]["weights_bytes"]
+    assert cold["artefact"]["load_s"] > cold["prepare_s"]

@@ -44,9 +44,11 @@ def test_onnxruntime_answers_as_the_module(toy: Toy, name: str) -> None:
     assert ("no batch norm of 3" in run.details["folded"]) == ("traces_not" in name)
 
 
-def test_what_cannot_be_exported_has_a_sentence(toy: Toy) -> None:
-    with pytest.raises(Unserved, match=r"torch.onnx cannot export the model: \w+: \w+.*; eager and compile run it"):
-        resnet.prepare("onnxruntime", toy("behaving@how=exports_not"), BATCH, "fp32")
+@pytest.mark.filterwarnings("default")  # of the exporter
+@pytest.mark.parametrize(("variant", "who"), [("onnxruntime", "torch.onnx can"), ("compile-aot", "torch.export does ")])
+def test_what_cannot_be_exported_has_a_sentence(toy: Toy, variant: str, who: str) -> None:
+    with pytest.raises(Unserved, match=rf"{who}not \w+ the model: \w+: \w+.*; eager and compile run it"):
+        resnet.prepare(variant, toy("behaving@how=exports_not"), BATCH, "fp32")
 
 
 def test_8_bits_of_a_module_are_refused_with_a_sentence_where_they_could_not_be_checked(toy: Toy) -> None:

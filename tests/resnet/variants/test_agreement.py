@@ -10,9 +10,9 @@ from resnet.variants import VARIANTS, missing, prepare
 from resnet.weights.synthetic import digest
 
 CASES = [(name, precision) for name, row in VARIANTS.items() for precision in row.serves.get("cpu", ())]
-# what int8 is compiled to is held against its steps, in tests/resnet/pt2e
+# what int8 is compiled to is held against its steps, in tests/resnet/pt2e; packages have tests of their own
 NOT_HERE = (("compile", "bf16"), ("compile-max", "int8"))
-COMPILED = [case for case in CASES if case[0].startswith("compile") and case not in NOT_HERE]
+COMPILED = [case for case in CASES if case[0] in ("compile", "compile-max") and case not in NOT_HERE]
 OTHERS = [case for case in CASES if not case[0].startswith("compile")]
 # the designs differ in structure, which float32 shows best; the other precisions run the same code on one of them
 MODELS = [(*case, "resnet18") for case in OTHERS]
@@ -35,6 +35,9 @@ def check(name, precision, model, batch, error, tolerance):
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     json.dumps(runner.details)
     assert {"memory_format", "input_dtype", "weights_bytes", "graph"} <= set(runner.details)
+    if VARIANTS[name].runs == "session":
+        assert set(runner.details["artefact"]) == {"kind", "bytes", "load_s"}
+        assert runner.details["artefact"]["bytes"] > runner.details["weights_bytes"] // 2
     return runner
 
 

@@ -14,7 +14,7 @@ from resnet.library import ops as library_ops
 from resnet.library import steps as library_steps
 from resnet.library.steps import library_step
 from resnet.runner import with_launch
-from resnet.variants import VARIANTS, per_layer, prepare, refusal, warn_renamed
+from resnet.variants import VARIANTS, per_layer, prepare, refusal
 
 pytestmark = pytest.mark.usefixtures("cudnn_on_a_cpu")
 
@@ -119,16 +119,6 @@ def test_a_cpu_has_nothing_to_mix(build, batch) -> None:
     assert "nothing to choose from" in str(refusal(VARIANTS["per-layer"], "cpu", "fp32", "stream"))
     with pytest.raises(ValueError, match="nothing to choose from"):
         prepare("per-layer", build("resnet18"), batch, "fp32", "stream")
-
-
-def test_the_old_name_is_accepted_and_said_to_be_old_once(build, batch, capsys) -> None:
-    warn_renamed.cache_clear()
-    for _ in range(2):
-        with pytest.raises(ValueError, match=r"^per-layer/fp32/stream on cpu"):
-            prepare("mixed", build("resnet18"), batch, "fp32", "stream")
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "mixed" in line
-    assert "per-layer" in line
 
 
 @pytest.mark.gpu

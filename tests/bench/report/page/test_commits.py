@@ -20,7 +20,6 @@ pytest.importorskip("vl_convert")
 def test_a_case_at_several_commits_is_shown_apart_and_over_them(
     tmp_path: Path, record: Make, here: dict[str, Any]
 ) -> None:
-    pytest.importorskip("ruptures")
     folders = []
     for place in range(14):
         env = another(here, git={"sha": f"{place:x}" * 40, "dirty": False})
@@ -40,7 +39,6 @@ def test_a_case_at_several_commits_is_shown_apart_and_over_them(
 def test_what_the_history_lacks_is_no_line_that_could_not_be_read(
     tmp_path: Path, record: Make, here: dict[str, Any]
 ) -> None:
-    pytest.importorskip("ruptures")
     if not (commits := list(commit_order())):
         pytest.skip("a checkout without its commits")
     shas = ({"sha": sha, "dirty": False} for sha in (commits[0], "f" * 40))
