@@ -162,9 +162,9 @@ class Sides:
 
     def _states(self, name: str, column: str) -> Array:
         codes = {state: float(code) for code, state in enumerate(ALIKE[column][0])}
-        # a process was fresh before it was on record
-        words = (word or "fresh" if column == "process" else word for word in self.measured[name][column])
-        return self._matrix(name, np.array([codes.get(word, -1.0) for word in words], np.float64))
+        unknown = -1.0 if column == "caches" else 0.0  # all processes were fresh before it was on record
+        words = self.measured[name][column]
+        return self._matrix(name, np.array([codes.get(word, unknown) for word in words], np.float64))
 
     def missing(self) -> dict[str, str]:
         """Return the cases that base measured and head did not, with head's reason; failed ones are not among them."""
