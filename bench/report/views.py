@@ -35,8 +35,8 @@ def _memory_share(row: Row) -> float | None:
 
 
 def _throttled_share(row: Row) -> float:
-    samples = sum(len(record.latency_ns) for record in row.records)
-    return (samples - len(row.latency_samples)) / samples
+    samples = sum(record.counts[0] for record in row.records)
+    return (samples - row.samples) / samples
 
 
 CASE = (
@@ -45,7 +45,7 @@ CASE = (
     Column("batch", "batch", lambda row: row.case.batch),
 )
 P50 = Column("p50 ms", "p50_ns", lambda row: row.p50_ns, ms)
-SAMPLES = Column("samples", "samples", lambda row: len(row.latency_samples))
+SAMPLES = Column("samples", "samples", lambda row: row.samples)
 P99 = Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, ms)
 P99_BOUND = Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, ms)
 IMAGES_PER_S = Column("images/s", "images_per_s", lambda row: row.images_per_s, digits, mark=cells.disturbed)
