@@ -17,13 +17,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.ends import end_in_order
+from bench.errors import BenchError
 from bench.files import owned_folder
 from bench.machine.environment import environment
 from tests.costs import record as records
@@ -152,33 +153,44 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="NAME", choices=[cost.name for cost in COSTS])
     parser.add_argument("--with-sweeps", action="store_true", help="also what wants minutes and a quiet machine")
     parser.add_argument("--repeats", type=int, metavar="N", help="turns of each cost, in place of its own number")
+    parser.add_argument("--sizes", metavar="N,...", help="of costs that have sizes, in place of their own")
     parser.add_argument("--polars", default="", metavar="DIR", help="where polars is: pip install --target DIR polars")
     parser.add_argument("--record", type=Path, default=records.RECORD, metavar="FILE")
     parser.add_argument("--splice", action="store_true", help="measure nothing; renew the table of the page")
     return parser.parse_args(argv)
 
 
+def chosen(asked: argparse.Namespace) -> list[Cost]:
+    """Return the costs that were asked for, at the sizes that were."""
+    usual = [cost.name for cost in COSTS if asked.with_sweeps or not cost.sweep]
+    costs = [cost for cost in COSTS if cost.name in (asked.only or usual)]
+    if not asked.sizes:
+        return costs
+    sizes = tuple(sorted(map(int, asked.sizes.split(","))))
+    return [replace(cost, sizes=sizes) if cost.sizes_of else cost for cost in costs]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     asked = parse(argv)
     end_in_order()
-    failed = 0
+    code = 0
     if not asked.splice:
-        chosen = [
-            cost for cost in COSTS if (cost.name in asked.only if asked.only else asked.with_sweeps or not cost.sweep)
-        ]
         try:
             with sides(asked.base) as (before, after):
                 pair, words = {"before": before, "after": after}, {"{polars}": asked.polars}
-                failed = measure_all(chosen, pair, asked.record, repeats=asked.repeats, words=words)
+                code = int(measure_all(chosen(asked), pair, asked.record, repeats=asked.repeats, words=words) > 0)
+        except BenchError as error:
+            tell(f"costs: {error}")
+            return error.exit_code
         except KeyboardInterrupt:
             tell("interrupted; what was measured is in the record")
-            failed = 130
+            code = 130
     table = records.markdown(records.read(asked.record))
     if asked.record == records.RECORD:
         pages.write(records.PAGE, table, "costs")
     else:
         print(table)
-    return min(failed, 1) if failed < 130 else failed
+    return code
 
 
 if __name__ == "__main__":
