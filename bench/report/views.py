@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from statistics import median
+from typing import Any
 
 from bench.plans.words import variant_cell
 from bench.records import quality
@@ -16,8 +17,10 @@ from bench.report.rows import Row, joules_per_image, watts
 from bench.text import WORDS, digits
 
 
-def _cold_total(row: Row) -> float | None:
-    return row.median_over_rounds(lambda record: sum(v for k, v in record.cold.items() if k.endswith("_s")) or None)
+def _cold_s(record: Record) -> float | None:
+    """Return the seconds of all parts of the cold start; None where one is not known, as the import of a forked one."""
+    seconds: list[Any] = [value for part, value in record.cold.items() if part.endswith("_s")]
+    return None if None in seconds else sum(seconds) or None
 
 
 def _temperature(record: Record) -> float | None:
@@ -156,7 +159,7 @@ VIEWS = {
             Column("build", "build_s", lambda row: row.cold("build_s"), digits),
             Column("prepare", "prepare_s", lambda row: row.cold("prepare_s"), digits),
             Column("first", "first_call_s", lambda row: row.cold("first_call_s"), digits),
-            Column("total s", "cold_s", _cold_total, digits),
+            Column("total s", "cold_s", lambda row: row.median_over_rounds(_cold_s), digits),
             Column("caches", "caches", lambda row: row.caches, text=True),
         ),
         """Cold start, in seconds of a fresh process up to its first answer; import: of torch; build: the model;
