@@ -12,6 +12,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
+from functools import lru_cache
 from hashlib import sha256
 from io import FileIO
 from itertools import accumulate
@@ -138,7 +139,7 @@ class Store:
 
 def read_brief(file: Path) -> Iterator[tuple[int, Record | LeftOut]]:
     """Yield as `read_each` does, each record as a Brief. Raises OSError."""
-    forms: dict[Any, Any] = {}
+    forms: dict[Any, Any] = {}  # of parts and of records so far, which others share
     place = end = 0  # of what was read at once: as a rule a line
     with open_lines(file) as data:
         for number, one in parse_each(lines_of(data)):
@@ -156,7 +157,6 @@ class Brief:
     __slots__ = ("_form", "_packed", "_place", "round")
 
     def __init__(self, record: Record, file: Path, place: int, forms: dict[Any, Any]) -> None:
-        """`forms` has the forms of parts and of records so far, which others share."""
         self.round, self._place = record.round, place
         values = {name: getattr(record, name) for name in PACKED}
         for name in ("watch", "flushed_watch"):
@@ -202,8 +202,12 @@ class Brief:
 
     @property
     def windows(self) -> list[dict[str, Any]]:
-        rows = loads(self._packed[self.end :])
-        return [{key: one for key, one in zip(WINDOW, row, strict=True) if one is not None} for row in rows]
+        return _windows(self._packed[self.end :])
+
+
+@lru_cache(4096)  # the records of a contest, whose ratios take them many times
+def _windows(packed: bytes) -> list[dict[str, Any]]:
+    return [{key: one for key, one in zip(WINDOW, row, strict=True) if one is not None} for row in loads(packed)]
 
 
 def _shape(value: Any, numbers: list[float]) -> Any:
@@ -265,10 +269,7 @@ def _last_byte(file: FileIO) -> bytes:
 def narrow_records(
     records: Iterable[Record], only: Iterable[str], exclude: Iterable[str], folders: Iterable[object]
 ) -> list[Record]:
-    """Return the records whose case matches a glob of `only` and none of `exclude`, as `bench.plans.words.narrow` does.
-
-    `folders` are named in its errors.
-    """
+    """Return the records of cases that `narrow` keeps by these globs; `folders` are named in its errors."""
     records = list(records)
     names = dict.fromkeys(record.case.name for record in records)
     kept = set(narrow(names, only, exclude, ", ".join(map(str, folders))))
@@ -283,10 +284,8 @@ def read_folders(
     With `apart`, no round of one folder is a round of another: FOLDER_ROUNDS times a folder's place is added to its.
     Then a record that an earlier folder has, as a copy of it does, counts once. `brief` is as in `Store.read`.
     """
-    records: list[Record] = []
-    damage: list[str] = []
+    records, damage, there = list[Record](), list[str](), set[bytes]()
     stores = [Store(folder) for folder in folders]
-    there: set[bytes] = set()
     for place, store in enumerate(stores):
         for record in cast(Any, store.read(brief)):
             if apart and len(stores) > 1:
