@@ -34,16 +34,17 @@ class Progress(Events):
         self.ends = time.monotonic() + budget_s
         self.total = self.count = 0
         self.took: list[float] = []  # wall seconds, of cases at once their share, for the time left
-        self.what, self.at = "", ""  # what started last, and its stage
+        self.what, self.at = "earlier records", "read"  # what started last, and its stage
         self.since = self.told = time.monotonic()  # of that stage, and of the last line
         self.over = Event()
         self.running: set[Case] = set()
+        self.waiting: set[Case] = set()  # for turns
         self.choices: set[str] = set()  # made in reading weights and pictures, and said already
         self.bar = Bar(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
             TextColumn("{task.fields[left]}"), console=err, transient=True, disable=not is_live(),
         )  # fmt: skip
-        self.task = self.bar.add_task("", total=None, left="")
+        self.task = self.bar.add_task(f"{self.what} [dim]{self.at}[/]", total=None, left="")
         hint(f"{title} on {device_line(env)}")
 
     def __enter__(self) -> Progress:
@@ -59,6 +60,11 @@ class Progress(Events):
         self.over.set()
         self.bar.stop()
 
+    @property
+    def seen(self) -> int:
+        """The number of cases that have a row or a record."""
+        return self.count + len(self.waiting)
+
     def _say(self, text: str) -> None:
         hint(text)
         self.told = time.monotonic()
@@ -68,7 +74,8 @@ class Progress(Events):
         while not self.over.wait(max(0.0, self.told + SILENCE_S - time.monotonic())):
             now = time.monotonic()
             if now - self.told >= SILENCE_S:
-                self._say(f"{self.what or 'about to start'}: {self.at}, {now - self.since:.0f} s")
+                count = f"[{self.seen}/{self.total}] " if self.total else ""
+                self._say(f"{count}{self.what}: {self.at}, {now - self.since:.0f} s")
 
     def planned(self, total: int) -> None:
         self.total = total
@@ -88,6 +95,8 @@ class Progress(Events):
     def ready(self, case: Case, p50_ns: float) -> None:
         """Print a row of a case that waits for its turns: its median latency, and the images per second of that."""
         self.running.discard(case)
+        self.waiting.add(case)
+        self.bar.update(self.task, completed=self.seen)
         rate = case.batch / p50_ns * 1e9
         self._say(f"{case.name}  so far {p50_ns / 1e6:.4g} ms, {rate:.4g} images/s")
 
@@ -113,7 +122,8 @@ class Progress(Events):
         self.count += 1
         self.took.append(record.wall_s / max(1, len(self.running)))
         self.running.discard(record.case)
-        self.bar.update(self.task, completed=self.count, left=self._left())
+        self.waiting.discard(record.case)
+        self.bar.update(self.task, completed=self.seen, left=self._left())
         if record.status != "ok":
             # the reason stands below the table
             err.print(f"[red]{record.status}[/] {escape(record.case.name)}", soft_wrap=True)
@@ -127,5 +137,5 @@ class Progress(Events):
 
     def _left(self) -> str:
         """The time left, from the mean of what ran: fair where the order is shuffled, and no more than the budget's."""
-        seconds = min(mean(self.took) * (self.total - self.count), max(0.0, self.ends - time.monotonic()))
+        seconds = min(mean(self.took) * (self.total - self.seen), max(0.0, self.ends - time.monotonic()))
         return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"

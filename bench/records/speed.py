@@ -69,7 +69,8 @@ def alternate_turns(records: Iterable[Record]) -> set[Turn]:
 
 def disturbed_turns(records: Iterable[Record]) -> set[Turn]:
     """Return the turns that count for none of these records, as one of them has disturbed windows alone in it."""
-    return {turn for record in records for turn in alternate_turns([record]) - turn_rates(record).keys()}
+    disturbed = (one for one in records if any("disturbed" in window for window in one.windows))
+    return {turn for record in disturbed for turn in alternate_turns([record]) - turn_rates(record).keys()}
 
 
 def speed_ratio(

@@ -16,25 +16,30 @@ Point = tuple[str, int, str]  # network, batch, precision
 
 
 class KernelsAnswer(Ended):
-    """Rows of `bench.static.kernels.Entry`, and the names of cards whose configurations were left out."""
+    """The kernels of each layer that the child claimed, by its place, and the outcomes of those it compiled, by key.
 
-    rows: list[Json]
+    A kernel has its `key`, `arch`, `kernel` and `use`. `unknown` are cards whose configurations were left out.
+    """
+
+    layers: dict[str, list[Json]]
+    outcomes: dict[str, Json]
     triton: str
     unknown: list[str]
 
 
 @dataclass(frozen=True)
 class KernelsJob(Job[KernelsAnswer], name="kernels"):
-    """Compile part `part` of `parts` of the networks' kernels, by architecture; leaves out those in `broken`.
+    """Compile the networks' kernels, by architecture, that no other child has claimed; leaves out those in `broken`.
 
-    `broken` maps kernels that killed a child before to how it died.
+    A child claims a layer, and each kernel of it, by a link to its number in the folder `queue`. One that takes the
+    place of a dead one has its number, and so its claims. `broken` maps kernels that killed a child to how it died.
     """
 
     points: dict[str, list[Point]]
     globs: list[str]
     tables: list[str]
-    parts: int
-    part: int = 0
+    queue: str
+    number: int = 0
     broken: dict[str, str] = field(default_factory=dict)
 
 

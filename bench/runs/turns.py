@@ -162,7 +162,7 @@ class Group:
     def _staying(self, live: list[Member], grew: bool) -> list[Member]:
         """Return the members that stay for the next part: fewer where none had room beside them."""
         others = any(member.case.variant != BASELINE for member in live)
-        fastest = (open_members(live, self.settings.ratio) or [_fastest(live)]) if grew else []
+        fastest = (open_members(live, self.settings.ratio) or [_fastest(live)]) if grew and live else []
         return [one for one in live if one in fastest or (one.case.variant == BASELINE and (grew or others))]
 
     def _admit(self, waiting: deque[Case], live: list[Member], stack: ExitStack) -> Iterator[Ended]:

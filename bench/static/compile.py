@@ -1,4 +1,4 @@
-"""All kernels of the watched networks, compiled by parallel children for architectures that this machine may lack.
+"""All kernels of the watched networks, compiled by a child a core for architectures that this machine may lack.
 
 record = compile_kernels([90], ["resnet50/fp16-n32-*"]).record
 """
@@ -13,17 +13,20 @@ from pathlib import Path
 from threading import Event, Lock
 
 from bench.errors import ArgumentError, UnableError, WorkError
+from bench.files import owned_folder
 from bench.machine.environment import cores
+from bench.machine.limits import free_memory
 from bench.machine.provenance import this_commit
 from bench.runs.kernel_jobs import KernelsAnswer, KernelsJob
 from bench.runs.process import Answer
+from bench.runs.wire import Json
 from bench.static.children import Progress, work_through
 from bench.static.kernels import POINTS, Accepted, Entry
 from bench.tuning.gpus import TUNED
 
-CHILDREN = 4  # at most: each has torch and a compiler in memory, half a gigabyte
-PART_LIMIT_S = 3600.0
-DEATHS = 20  # of compilers; with one more, a part is given up
+CHILD_BYTES = 1 << 30  # of memory, that a child may take: it has torch and a compiler
+LIMIT_S = 3600.0
+DEATHS = 20  # of compilers in the place of one child; with one more, all is given up
 
 ARCHS = {f"sm_{arch}": arch for arch in POINTS}
 
@@ -68,40 +71,46 @@ def compile_kernels(
     """
     paths = tuned_tables() if tables is None else tables
     points = {str(arch): list(POINTS[arch]) for arch in archs}
-    job = KernelsJob(points, list(globs), absolute(paths), parts=min(cores(), CHILDREN))
-    answers = _answers(job, progress)
+    try:
+        with owned_folder("kernels") as queue:
+            job = KernelsJob(points, list(globs), absolute(paths), str(queue))
+            answers = _answers(job, max(1, min(cores(), free_memory() // CHILD_BYTES)), progress)
+    except OSError as error:
+        raise UnableError(f"the children need a temporary folder: {error.strerror}; TMPDIR names one") from None
     for answer in answers:
         if answer.status == "skipped":
             raise UnableError(f"this machine cannot compile kernels: {answer.reason}; `pip install 'triton>=3.6'`")
         if answer.status != "ok":
             raise WorkError(f"the kernels could not be compiled: {answer.status}: {answer.reason}")
-    # a part has every n-th kernel; this restores the order of the plan
-    rows = [(place, part, row) for part, answer in enumerate(answers) for place, row in enumerate(answer.data["rows"])]
-    entries = [Entry.from_json(row) for _, _, row in sorted(rows, key=lambda row: row[:2])]
+    layers = {int(place): kernels for answer in answers for place, kernels in answer.data["layers"].items()}
+    outcomes = {key: row for answer in answers for key, row in answer.data["outcomes"].items()}
+    rows: dict[str, Json] = {}  # in the order of the plan
+    for kernel in (kernel for place in sorted(layers) for kernel in layers[place]):
+        usual = {"arch": kernel["arch"], "kernel": kernel["kernel"], "uses": {}, **outcomes[kernel["key"]]}
+        rows.setdefault(kernel["key"], usual)["uses"].setdefault(kernel["use"])
+    entries = [Entry.from_json(row | {"uses": list(row["uses"])}) for row in rows.values()]
     first = answers[0].data
     record = Accepted(entries, first["triton"], this_commit(), f"{datetime.now(UTC):%Y-%m-%d}")
     return Compiled(record, first["unknown"])
 
 
-def _answers(job: KernelsJob, progress: Progress) -> list[Answer[KernelsAnswer]]:
-    parts: dict[int, tuple[int, int]] = {}  # number -> kernels done and in all
-    lock, stop = Lock(), Event()
+def _answers(job: KernelsJob, children: int, progress: Progress) -> list[Answer[KernelsAnswer]]:
+    done, lock, stop = [0] * children, Lock(), Event()
 
-    def part(number: int) -> Answer[KernelsAnswer]:
-        def part_progress(done: int, total: int, name: str) -> None:
+    def work(number: int) -> Answer[KernelsAnswer]:
+        def child_progress(done_by_it: int, total: int, name: str) -> None:
             with lock:
-                parts[number] = done, total
-                if len(parts) == job.parts:  # before, the total is open
-                    progress(sum(part[0] for part in parts.values()), sum(part[1] for part in parts.values()), name)
+                done[number] = done_by_it
+                progress(sum(done), total, name)
 
-        def part_job(broken: dict[str, str]) -> KernelsJob:
-            return replace(job, part=number, broken=broken)
+        def child_job(broken: dict[str, str]) -> KernelsJob:
+            return replace(job, number=number, broken=broken)
 
-        return work_through(part_job, PART_LIMIT_S, DEATHS, part_progress, stop=stop)
+        return work_through(child_job, LIMIT_S, DEATHS, child_progress, stop=stop)
 
-    with ThreadPoolExecutor(job.parts) as pool:
+    with ThreadPoolExecutor(children) as pool:
         try:
-            return list(pool.map(part, range(job.parts)))
+            return list(pool.map(work, range(children)))
         except BaseException:  # leaving the pool waits for the children
             stop.set()
             raise

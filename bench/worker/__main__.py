@@ -54,7 +54,7 @@ ROWS = (
     Row(jobs.LoadJob, "bench.worker.serve:serve_load"),
     Row(kernel_jobs.NetworksJob, "bench.worker.tune.search:read_networks"),
     Row(kernel_jobs.TryJob, "bench.worker.tune.search:try_candidates"),
-    Row(kernel_jobs.KernelsJob, "bench.worker.static.compile_kernels:compile_part", compiles=True),
+    Row(kernel_jobs.KernelsJob, "bench.worker.static.compile_kernels:compile_claimed", compiles=True),
     Row(kernel_jobs.FactsJob, "bench.worker.static.count:count_facts", compiles=True),
     Row(kernel_jobs.MakerJob, "bench.worker.tune.bundle:read_maker", compiles=True),
     Row(kernel_jobs.BundleJob, "bench.worker.tune.bundle:compile_candidates", compiles=True),

@@ -193,10 +193,10 @@ def measure(question: Callable[[int], Cost], sizes: list[int], checkouts: dict[s
     return least
 
 
-def main() -> int:
+def main(questions: dict[str, Callable[[int], Cost]] = QUESTIONS, usual: tuple[int, ...] = SIZES) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("questions", nargs="*", metavar="QUESTION", help=f"of {', '.join(QUESTIONS)} (all)")
-    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="numbers of records (%(default)s)")
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help=f"of {', '.join(questions)} (all)")
+    parser.add_argument("--sizes", default=",".join(map(str, usual)), help="numbers of records (%(default)s)")
     parser.add_argument("--base", type=Path, metavar="CHECKOUT", help="measure another checkout in turns with this one")
     parser.add_argument("--times", type=int, default=2, help="measurements of each, of which the least counts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the costs there")
@@ -205,13 +205,13 @@ def main() -> int:
     asked = parser.parse_args()
     checkouts = {"base": asked.base.resolve()} if asked.base else {}
     checkouts |= {"here": ROOT}
-    wanted = asked.questions or [name for name in QUESTIONS if name != "polars" or asked.path]
+    wanted = asked.questions or [name for name in questions if name != "polars" or asked.path]
     sizes = [1, *sorted(map(int, asked.sizes.split(",")))]  # what one record costs is the start
     answers: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=asked.scratch, prefix="bench-scale-") as scratch:
         Here.scratch, Here.path = Path(scratch), str(Path(asked.path).resolve()) if asked.path else ""
         for name in wanted:
-            costs = measure(QUESTIONS[name], sizes, checkouts, asked.times)
+            costs = measure(questions[name], sizes, checkouts, asked.times)
             answers[name] = {of: _as_json(by_size) for of, by_size in costs.items()}
             for of, by_size in costs.items():
                 print(f"{name:14} {of}  {_in_words(by_size)}", flush=True)

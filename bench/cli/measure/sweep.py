@@ -11,10 +11,10 @@ import typer
 from typer import Option
 
 from bench.cli.again import again
-from bench.cli.console import err, hint, prepare_folders, read_records, tell
+from bench.cli.console import err, err_is_quiet, prepare_folders, read_records, tell
 from bench.cli.measure.dry import estimate_sweep
 from bench.cli.progress import Progress
-from bench.cli.reported import nothing_measured, run_again
+from bench.cli.reported import nothing_measured
 from bench.errors import FAILED, STOPPED
 from bench.paths import latest_run_folder, new_run_folder
 from bench.plans.choose import ADHOC, Selection, choose
@@ -24,6 +24,7 @@ from bench.records.record import Record
 from bench.report.terminal import print_report
 from bench.runs.run import recorded_sweep
 from bench.runs.sweep import Sweep
+from bench.text import plural
 
 Jobs = Annotated[
     int | None,
@@ -71,8 +72,8 @@ def run_sweep(sweep: Sweep) -> list[Record]:
     plan, folder = sweep.plan, sweep.store.folder
     prepare_folders()
     with Progress(plan.name, sweep.env, sweep.budget_s) as events:
-        if plan.timed and plan.name in plan_names():
-            hint(plan.why)
+        if plan.timed and plan.name in plan_names() and not err_is_quiet():
+            err.print(plan.why, markup=False)
         if plan.timed and (time := estimate_sweep(sweep)).executions:
             tell(f"{time}.")
         sweep.events = events
@@ -81,13 +82,14 @@ def run_sweep(sweep: Sweep) -> list[Record]:
                 pass
         except KeyboardInterrupt:
             events.stop()
-            records, unfinished = sweep.records, sweep.unfinished()
-            if plan.timed and any(record.status == "ok" for record in [*records, *unfinished]):
-                print_report(err, [*records, *unfinished], None, run_again([*records, *unfinished]))
-            if unfinished:
-                tell(f"{len(unfinished)} of these have no record yet and run again.")
+            go_on, unfinished = again(output=folder, resume=True), sweep.unfinished()
+            if plan.timed and any(record.status == "ok" for record in [*sweep.records, *unfinished]):
+                print_report(err, [*sweep.records, *unfinished], None, lambda *_: go_on)
             tell(f"\nStopped. The records so far are in {folder}.")
-            tell(f"To go on: {again(output=folder, resume=True)}")
+            if unfinished:
+                count, have = len(unfinished), plural(len(unfinished), "case was", "cases were")
+                tell(f"{count} {have} between turns: above before their last check, and run again.")
+            tell(f"To go on: {go_on}")
             raise typer.Exit(STOPPED) from None
     if sweep.left_out:
         tell(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.")

@@ -2,7 +2,8 @@
 
     points (network, batch, precision) -> layers -> configurations -> compilations, each once -> facts
 
-Many layers share a kernel: their compilations are equal in all that the compiler sees. Triton caches what it compiles.
+Children take layers and their kernels from one queue until it is empty (`_claim`): the configurations of a layer take
+0.1 s a card to choose, and many layers share a kernel, which one child compiles. Triton caches what it compiles.
 Beside it lies what `kernels.compiled.emit` read from the code, because reading takes as long as compiling (0.3 s a
 kernel, 2-core Zen 5, 2026-11-23).
 """
@@ -10,10 +11,11 @@ kernel, 2-core Zen 5, 2026-11-23).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from functools import cache, reduce
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property, reduce
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing import Any
 import triton
 
 from bench.plans.words import matches
-from bench.runs.kernel_jobs import KernelsAnswer, KernelsJob, Point
+from bench.runs.kernel_jobs import KernelsAnswer, KernelsJob
 from bench.runs.wire import Json
 from kernels import table
 from kernels.cards.archs import ARCHS
@@ -48,9 +50,9 @@ GPUS = {arch: tuple(card.name for card in CARDS if card.arch == arch) for arch i
 BULK_ARCHS, BULK_OF = (90, 100), (32, "fp16")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Planned:
-    """A compilation and its uses, each `configuration/network/layer`.
+    """A compilation and its use, `configuration/network/layer`.
 
     A layer without a configuration has the reason in place of the compilation.
     """
@@ -58,16 +60,22 @@ class Planned:
     arch: int
     kernel: str
     compilation: Compilation | str
-    uses: dict[str, None] = field(default_factory=dict)  # a set that keeps its order
+    use: str
 
     @property
     def name(self) -> str:
-        """The architecture, the kernel and the first use."""
-        return f"sm_{self.arch} {self.kernel} {next(iter(self.uses))}"
+        """The architecture, the kernel and the use."""
+        return f"sm_{self.arch} {self.kernel} {self.use}"
+
+    @cached_property
+    def key(self) -> str:
+        """A digest of all that the compiler sees, which many layers share."""
+        seen = self.name if isinstance(self.compilation, str) else f"{self.arch} {compiler_input(self.compilation)}"
+        return sha256(seen.encode()).hexdigest()
 
 
-def compile_part(job: KernelsJob, notify: Callable[[str], None]) -> KernelsAnswer:
-    """Compile the kernels of the job's part and return a row for each; sends `done total name` before each."""
+def compile_claimed(job: KernelsJob, notify: Callable[[str], None]) -> KernelsAnswer:
+    """Compile the kernels that this child claims; sends the layers done and in all, and the kernel, before each."""
     for name in ("nvdisasm", "cuobjdump"):
         emit.nvidia_tool(name)
     measured = reduce(table.Table.merge, (table.Table.read(Path(path)) for path in job.tables), table.Table())
@@ -75,14 +83,36 @@ def compile_part(job: KernelsJob, notify: Callable[[str], None]) -> KernelsAnswe
     for card in CARDS:
         install_measured(card.name)
     unknown = {entry.gpu for entry in measured} - {gpu for gpus in GPUS.values() for gpu in gpus}
-    compilations = plan_compilations({int(arch): points for arch, points in job.points.items()}, job.globs)
-    part = list(islice(compilations, job.part, None, job.parts))
-    rows: list[Json] = []
-    for done, planned in enumerate(part):
-        notify(f"{done} {len(part)} {planned.name}")
-        row = {"arch": planned.arch, "kernel": planned.kernel, "uses": list(planned.uses)}
-        rows.append(row | _compiled(planned, job.broken))
-    return {"status": "ok", "rows": rows, "triton": triton.__version__, "unknown": sorted(unknown)}
+    places = list(_places(job))
+    layers, outcomes = dict[str, list[Json]](), dict[str, Json]()
+    for place, (layer, arch, use) in enumerate(places):
+        if not _claim(job, str(place)):
+            continue
+        kernels = layers[str(place)] = []
+        for planned in _planned(layer, arch, use):
+            kernels.append({"key": planned.key, "arch": arch, "kernel": planned.kernel, "use": planned.use})
+            if planned.key not in outcomes and _claim(job, planned.key):
+                notify(f"{len(layers) - 1} {len(places)} {planned.name}")
+                outcomes[planned.key] = _compiled(planned, job.broken)
+    versions = {"triton": triton.__version__, "unknown": sorted(unknown)}
+    return {"status": "ok", "layers": layers, "outcomes": outcomes, **versions}  # type: ignore[typeddict-item]
+
+
+def _places(job: KernelsJob) -> Iterator[tuple[Layer, int, str]]:
+    """Yield each layer, the architecture and its `network/layer`, in the same order in every process."""
+    for arch, points in job.points.items():
+        for model, batch, precision in points:
+            for layer in dict.fromkeys(layers_of(model, batch, IMAGE, precision)):
+                if matches(use := f"{model}/{layer.key}", job.globs):
+                    yield layer, int(arch), use
+
+
+def _claim(job: KernelsJob, item: str) -> bool:
+    """Return whether an item is this child's: it makes a link, which one process alone can, or made it before."""
+    link = Path(job.queue, item)
+    with suppress(FileExistsError):
+        link.symlink_to(str(job.number))
+    return os.readlink(link) == str(job.number)
 
 
 def _compiled(planned: Planned, broken: dict[str, str]) -> dict[str, Any]:
@@ -96,28 +126,14 @@ def _compiled(planned: Planned, broken: dict[str, str]) -> dict[str, Any]:
         return {"failed": _brief(error)}
 
 
-def plan_compilations(points: dict[int, list[Point]], globs: list[str]) -> list[Planned]:
-    """Return each different compilation once, by architecture; the list is the same in every process."""
-    distinct: dict[str, Planned] = {}
-    for arch, arch_points in points.items():
-        for model, batch, precision in arch_points:
-            for layer in dict.fromkeys(layers_of(model, batch, IMAGE, precision)):
-                use = f"{model}/{layer.key}"
-                for planned in _planned(layer, arch, use) if matches(use, globs) else ():
-                    key = planned.compilation
-                    key = planned.name if isinstance(key, str) else f"{arch} {compiler_input(key)}"
-                    distinct.setdefault(key, planned).uses.update(planned.uses)
-    return list(distinct.values())
-
-
 def _planned(layer: Layer, arch: int, use: str) -> list[Planned]:
     try:
         return [
-            Planned(arch, _kernel_name(compilation), compilation, {f"{config}/{use}": None})
+            Planned(arch, _kernel_name(compilation), compilation, f"{config}/{use}")
             for config, compilation in _compilations(layer, arch)
         ]
     except Exception as error:
-        return [Planned(arch, "none", f"no configuration: {_brief(error)}", {f"none/{use}": None})]
+        return [Planned(arch, "none", f"no configuration: {_brief(error)}", f"none/{use}")]
 
 
 def _compilations(layer: Layer, arch: int) -> Iterator[tuple[Config, Compilation]]:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from itertools import islice, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -93,11 +93,9 @@ class _Compiler:
         self.left = 0
 
     def compile_all(self, candidates: Iterable[Candidate]) -> None:
-        """Compile the candidates in order; those that there is no time for count as `left`."""
+        """Begin the candidates in order; those that there is no time for count as `left`."""
         with serialized_parsing(), ThreadPoolExecutor(self.job.threads or None) as pool:
-            waiting = iter(candidates)
-            while batch := list(islice(waiting, 64)):  # in batches, so that what is sent first is worth most
-                list(pool.map(self._compile, batch))
+            list(pool.map(self._compile, candidates))
 
     def _compile(self, candidate: Candidate) -> None:
         layer, text = candidate

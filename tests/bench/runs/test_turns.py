@@ -108,8 +108,9 @@ def test_what_compiles_long_comes_later_beside_the_baseline_and_the_fastest() ->
     assert turns <= set(machine.turns_of(EAGER)) & set(machine.turns_of(FAST))  # windows of the same moments
 
 
-def test_a_part_that_all_die_in_keeps_none_waiting() -> None:
-    machine = Machine(dies={(FAST, 0): "crash", (SLOW, 0): "crash", (EAGER, 0): "crash"})
+@pytest.mark.parametrize("turn", [0, 1])
+def test_a_part_that_all_die_in_keeps_none_waiting(turn: int) -> None:
+    machine = Machine(dies={(FAST, turn): "crash", (SLOW, turn): "crash", (EAGER, turn): "crash"})
     ended = run(machine, (FAST, EAGER, SLOW, LATE, LATER))
     assert {case: one.answer.status for case, one in ended.items() if case in (LATE, LATER)} == {
         LATE: "ok", LATER: "ok"

@@ -26,7 +26,7 @@ JOBS: list[Job[Any]] = [
     LoadJob(CASE, (1, 8), None, 5.0, 0.0, "cpu", "noise", 0, {"fp64": "/a.npy"}),
     CeilingsJob("cpu", ["avx2"], quick=True),
     PiecesJob("cpu", [("graph", 30.0)]),
-    KernelsJob({"90": [("resnet50", 32, "fp16")]}, [], ["/t.json"], 2, 1, {"sm_90 conv x": "crash: it did"}),
+    KernelsJob({"90": [("resnet50", 32, "fp16")]}, [], ["/t.json"], "/queue", 1, {"sm_90 conv x": "crash: it did"}),
     FactsJob([CASE.name], {CASE.name: "crash: it did"}),
     NetworksJob(["resnet18"], [1, 8], ["fp16"], 64),
     TryJob([{"layer": LAYER, "best": (3, "a"), "challengers": [(1, "b")]}], [1], "cuda", 90, 0, 1, 60.0),

@@ -19,11 +19,9 @@ from bench.runs.process import Answer, Stopped
 from bench.static import compile
 from bench.static.compile import compile_kernels, parse_archs
 
-ROW = {"arch": 80, "kernel": "conv", "failed": "no"}
 
-
-def rows(*names: str) -> list[dict[str, Any]]:
-    return [ROW | {"uses": [name]} for name in names]
+def kernel(use: str, key: str) -> dict[str, Any]:
+    return {"key": key, "arch": 80, "kernel": "conv", "use": use}
 
 
 @pytest.fixture
@@ -35,24 +33,46 @@ def two_children(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Ans
     return give
 
 
-def test_parts_are_put_together_in_the_order_of_the_plan(two_children: Callable[..., None]) -> None:
-    shares = {0: rows("a/1", "a/3", "a/5"), 1: rows("a/2", "a/4")}
+def test_what_children_claimed_is_put_together_in_the_order_of_the_plan(two_children: Callable[..., None]) -> None:
+    layers = {
+        0: {"0": [kernel("a/1", "x")], "10": [kernel("a/4", "x")]},
+        1: {"2": [kernel("a/2", "y"), kernel("a/3", "x")]},
+    }
+    outcomes = {0: {"y": {"failed": "no"}}, 1: {"x": {"failed": "nor that"}}}
     seen: list[tuple[int, int, str]] = []
 
     def ask(job: dict[str, Any], limit_s: float, stage: Callable[[str], None], **_: object) -> Answer:
-        share = shares[job["part"]]
+        number = job["number"]
+        assert Path(job["queue"]).is_dir()
         stage("starts")
-        for done, row in enumerate(share):
-            stage(f"{done} {len(share)} {row['uses'][0]}")
-        return Answer("ok", "", {"rows": share, "triton": "3.7.1", "unknown": ["NVIDIA X"]}, 1.0)
+        for done in range(len(layers[number])):
+            stage(f"{done} 3 sm_80 conv")
+        said = {"layers": layers[number], "outcomes": outcomes[number], "triton": "3.7.1", "unknown": ["NVIDIA X"]}
+        return Answer("ok", "", said, 1.0)
 
     two_children(ask)
     compiled = compile_kernels([80], ["glob"], [], lambda *told: seen.append(told))
-    assert [entry.uses for entry in compiled.record.entries] == [("a/1",), ("a/2",), ("a/3",), ("a/4",), ("a/5",)]
+    entries = [(entry.uses, entry.failed) for entry in compiled.record.entries]
+    assert entries == [(("a/1", "a/3", "a/4"), "nor that"), (("a/2",), "no")]
     assert (compiled.record.triton, compiled.unknown) == ("3.7.1", ["NVIDIA X"])
-    assert seen
-    assert all(total == 5 for _, total, _ in seen)
-    assert max(done for done, *_ in seen) == 3  # of two that have begun their last
+    assert all(total == 3 for _, total, _ in seen)
+    assert max(done for done, *_ in seen) == 1  # one of two children has begun its second
+
+
+def test_there_are_as_many_children_as_cores_and_memory_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def ask(job: dict[str, Any], *_: object, **__: object) -> Answer:
+        asked.append(job["number"])
+        return Answer("ok", "", {"layers": {}, "outcomes": {}, "triton": "3.7.1", "unknown": []}, 1.0)
+
+    monkeypatch.setattr(process, "ask", ask)
+    monkeypatch.setattr(compile, "cores", lambda: 16)
+    for free, children in ((64, 16), (5, 5), (0, 1)):
+        asked.clear()
+        monkeypatch.setattr(compile, "free_memory", lambda free=free: free << 30)
+        assert compile_kernels([80]).record.entries == []
+        assert sorted(asked) == list(range(children))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +97,7 @@ def test_an_interrupt_ends_the_children_first(two_children: Callable[..., None])
     def ask(job: dict[str, Any], limit_s: float, stage: object, *, stop: Any, **_: object) -> Answer:
         waiting.wait(10)
         assert stop.wait(10)
-        ended.append(job["part"])
+        ended.append(job["number"])
         raise Stopped
 
     def interrupt() -> None:
@@ -109,7 +129,7 @@ def test_what_kills_the_compiler_is_a_row(monkeypatch: pytest.MonkeyPatch, tmp_p
         "    emit.compile_for = lambda c, arch: os.abort() if c.constants.get('RELU') is False else compiled(c, arch)\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
-    monkeypatch.setattr(compile, "CHILDREN", 1)
+    monkeypatch.setattr(compile, "cores", lambda: 1)
     entries = compile_kernels([80], ["resnet18*/fp16-n32-224x224x3-*-pool"]).record.entries
     assert sorted("crash: died by signal SIGABRT" in entry.failed for entry in entries) == [False, True]
     (failed,) = [entry for entry in entries if entry.failed]

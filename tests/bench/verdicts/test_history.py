@@ -242,4 +242,7 @@ def test_the_command(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = runner.invoke(app, ["history", str(store), "--metric", "latency", "--markdown"]).stdout
     assert f"| `{CASE}` | latency | worse | +100 %" in table
     assert runner.invoke(app, ["history", str(store), "--metric", "speed"]).exit_code == 2
+    nowhere = runner.invoke(app, ["history", str(store), "--metric", "energy"])
+    assert (nowhere.exit_code, nowhere.stdout) == (2, "")
+    assert "no case was measured at a commit" in nowhere.stderr
     assert runner.invoke(app, ["history", str(store), "-f", "resnet152"]).exit_code == 2

@@ -26,14 +26,14 @@ from tests.bench.cli.kernels.planted import BAD, EXACT, LARGE, REFUSED, SPILLING
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """One child, that is none."""
     monkeypatch.setattr(process, "ask", here)
-    monkeypatch.setattr(compile, "CHILDREN", 1)
+    monkeypatch.setattr(compile, "cores", lambda: 1)
 
 
 def here(job: dict[str, Any], limit_s: float, stage: Callable[[str], None], **_: object) -> Answer:
     """The child's work in this process, which has torch and Triton imported anyway: a child takes 4 s to start."""
     from bench.worker.static import compile_kernels
 
-    return Answer("ok", "", compile_kernels.compile_part(KernelsJob.from_json(job), stage), 0.0)
+    return Answer("ok", "", compile_kernels.compile_claimed(KernelsJob.from_json(job), stage), 0.0)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def compiled_rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     rows: Rows = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "ask", here)
-        patch.setattr(compile, "CHILDREN", 1)
+        patch.setattr(compile, "cores", lambda: 1)
         patch.setattr("kernels.table._installed", Table())
         for arch, uses in (("sm_80", (SPILLING, REFUSED, EXACT)), ("sm_90", (SPILLING, LARGE))):
             globs = [word for use in uses for word in ("-f", use)]
