@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from itertools import compress
 from pathlib import Path
+from statistics import median
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, cast
 
@@ -126,6 +127,26 @@ class Record:
         for place in throttled:
             counts[place] = 0
         return list(compress(taken, counts))
+
+    def p50_ns(self, samples: str) -> float | None:
+        """Return the median of the samples of a field that count, in nanoseconds; None where there is none."""
+        kept = self.kept(samples)
+        return median(kept) if kept else None
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The numbers of latency samples: those taken, and those of them that count."""
+        return len(self.latency_ns), len(self.kept("latency_ns"))
+
+    @property
+    def day(self) -> str:
+        return self.started[:10]
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """A key of records with equal conditions and model: those of a sweep share objects, each with one id."""
+        case, objects = self.case, (self.environment, self.network, self.settings)
+        return (case.model, case.image), case.precision, self.device, self.weights, self.seed, *map(id, objects)
 
     def throttled_indices(self, samples: str) -> list[int]:
         """Return the indices of the samples of a field that were taken while the machine throttled."""

@@ -17,13 +17,10 @@ from bench.report.rows import Row, joules_per_image, watts
 from bench.text import WORDS, digits
 
 
-def _cold_total(row: Row) -> float | None:
-    def total(record: Record) -> float | None:
-        parts: dict[str, Any] = {**record.cold}
-        no_import = parts.get("import_s", 0.0) is None  # of a forked process
-        return None if no_import else sum(v for k, v in parts.items() if k.endswith("_s")) or None
-
-    return row.median_over_rounds(total)
+def _cold_s(record: Record) -> float | None:
+    """Return the seconds of all parts of the cold start; None where one is not known, as the import of a forked one."""
+    seconds: list[Any] = [value for part, value in record.cold.items() if part.endswith("_s")]
+    return None if None in seconds else sum(seconds) or None
 
 
 def _mb(size: float) -> str:
@@ -45,8 +42,8 @@ def _memory_share(row: Row) -> float | None:
 
 
 def _throttled_share(row: Row) -> float:
-    samples = sum(len(record.latency_ns) for record in row.records)
-    return (samples - len(row.latency_samples)) / samples
+    samples = sum(record.counts[0] for record in row.records)
+    return (samples - row.samples) / samples
 
 
 CASE = (
@@ -55,7 +52,7 @@ CASE = (
     Column("batch", "batch", lambda row: row.case.batch),
 )
 P50 = Column("p50 ms", "p50_ns", lambda row: row.p50_ns, ms)
-SAMPLES = Column("samples", "samples", lambda row: len(row.latency_samples))
+SAMPLES = Column("samples", "samples", lambda row: row.samples)
 P99 = Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, ms)
 P99_BOUND = Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, ms)
 IMAGES_PER_S = Column("images/s", "images_per_s", lambda row: row.images_per_s, digits, mark=cells.disturbed)
@@ -166,7 +163,7 @@ VIEWS = {
             Column("build", "build_s", lambda row: row.cold("build_s"), digits),
             Column("prepare", "prepare_s", lambda row: row.cold("prepare_s"), digits),
             Column("first", "first_call_s", lambda row: row.cold("first_call_s"), digits),
-            Column("total s", "cold_s", _cold_total, digits),
+            Column("total s", "cold_s", lambda row: row.median_over_rounds(_cold_s), digits),
             Column("caches", "caches", lambda row: row.caches, text=True),
         ),
         """Cold start, in seconds of a process up to its first answer; import: of torch, not by a forked process; build:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import sys
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ import psutil
 from bench.machine.environment import environment
 from bench.plans.case import Case
 from bench.plans.settings import Settings
-from bench.runs.forks import Forks
+from bench.runs.forks import VARIABLE, Forks
 from bench.runs.job import CaseJob
 from bench.runs.process import Child, started
 from bench.runs.turns import busy_share
@@ -41,8 +42,8 @@ CASES = tuple(
     f"resnet18/{way}/b1/i64/stream"
     for way in (
         "eager/fp32", "eager/bf16", "channels-last-amp/bf16", "compile/fp32", "compile/bf16", "compile-max/fp32",
-        "compile-max/int8", "library-fused/fp32", "library-fused/bf16", "library-fused/int8", "onnxruntime/fp32",
-        "onnxruntime/int8",
+        "compile-max/int8", "compile-aot/fp32", "library-fused/fp32", "library-fused/bf16", "library-fused/int8",
+        "onnxruntime/fp32", "onnxruntime/int8",
     )
 )  # fmt: skip
 WITHIN, NARROW = 0.01, 0.02  # a ratio's distance from 1, and half the width of an interval that includes 1
@@ -132,6 +133,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--add", action="store_true", help="add the pairs to those that the file has")
     parser.add_argument("--output", type=Path, default=RESULTS / "starts")
     asked = parser.parse_args(words)
+    os.environ[VARIABLE] = "fork"
     settings = Settings(threads=asked.threads)
     file = asked.output / f"cpu-{asked.threads}-threads.json"
     asked.output.mkdir(parents=True, exist_ok=True)

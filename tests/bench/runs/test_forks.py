@@ -30,8 +30,8 @@ MISBEHAVING = "tests.bench.runs.misbehaving"
 
 
 @pytest.fixture(autouse=True)
-def usual(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
+def wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "fork")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_environment_says_how_cases_are_started(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     assert why_fresh(CASE) == "Triton is interpreted"
     monkeypatch.setenv(VARIABLE, "fresh")
-    assert why_fresh(CASE) == "RESNET_BENCH_START=fresh"
+    assert why_fresh(CASE) == "RESNET_BENCH_START is not fork"
     monkeypatch.setenv(VARIABLE, "spoon")
     with pytest.raises(ArgumentError, match="RESNET_BENCH_START=spoon is neither fork nor fresh"):
         Forks()
@@ -162,7 +162,7 @@ def test_a_forked_cases_record_is_a_fresh_ones(
     assert len(set(servers)) == 2
     assert none == []
     assert [record.runtime.pop("process") for record in (*forked, fresh)] == ["forked", "forked", "fresh"]
-    assert fresh.runtime.pop("process_why") == "RESNET_BENCH_START=fresh"
+    assert fresh.runtime.pop("process_why") == "RESNET_BENCH_START is not fork"
     for record in forked:
         assert record.cold.pop("import_s") is None
         for name in ("status", "reason", "weights", "network", "input", "runtime", "settings", "environment"):

@@ -13,7 +13,7 @@ import pytest
 
 from bench.machine.environment import ROOT
 from bench.runs import pipes, process
-from bench.runs.forks import Forks
+from bench.runs.forks import VARIABLE, Forks
 from bench.runs.process import Answer, ask
 
 CASE = {"job": "case", "case": "resnet18/eager/fp32/b1/i64/stream", "device": "cpu", "caches": ""}
@@ -28,7 +28,8 @@ def server() -> Iterator[Forks]:
 
 
 @pytest.fixture
-def forks(request: pytest.FixtureRequest) -> Forks | None:
+def forks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Forks | None:
+    monkeypatch.setenv(VARIABLE, "fork")
     return request.getfixturevalue("server") if request.param == "forked" else None
 
 
