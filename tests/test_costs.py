@@ -154,7 +154,6 @@ def test_the_costs_can_be_named_and_ask_for_what_is_measured() -> None:
         assert cost.goals, cost.name
         for measure_name, goal in cost.goals.items():
             assert cost.sweep or measure_name in (CPU, PEAK, WALL), cost.name
-            assert cost.before_turns in ("first", "each", "never"), cost.name
             assert goal is None or goal.of in ("after", "ratio", "unit"), cost.name
             assert goal is None or goal.of != "unit" or cost.unit_argv, cost.name
         assert list(cost.sizes) == sorted(cost.sizes), cost.name

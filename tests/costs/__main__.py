@@ -117,9 +117,8 @@ def _at(cost: Cost, size: int, pair: Mapping[str, Side], place: Place) -> dict[s
         if cost.unit_argv:
             works[f"{name}_unit"] = partial(execute, cost, cost.unit_argv, side, inputs, size, place.words)
     try:
-        if cost.before_turns == "each" or (cost.before_turns == "first" and size == cost.sizes[0]):
-            for work in works.values():
-                work()  # bytecode and caches are written
+        for work in works.values() if cost.caches else ():
+            work()
         return dict(zip(works, alternate(list(works.values()), place.repeats or cost.repeats), strict=True))
     finally:
         shutil.rmtree(inputs, ignore_errors=True)

@@ -48,7 +48,7 @@ class Cost:
     variables: Mapping[str, str] = field(default_factory=dict)
     codes: tuple[int, ...] = (0,)
     per: int = 1  # what the measures are divided by: the cases that it runs
-    before_turns: str = "first"  # whether it is run once before, uncounted: at the `first` size, at `each`, or `never`
+    caches: bool = False  # it is run once before at each size, uncounted, as it writes what it then reads
     sweep: bool = False  # takes minutes, and a quiet machine: only with --with-sweeps
 
 
@@ -70,7 +70,7 @@ os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
 runpy.run_module("bench", run_name="__main__", alter_sys=True)"""
 KERNELS = ("kernels", "--arch", "sm_90", "-f", "resnet18/fp16-n32-*")
 NO_INDEX = {"RESNET_CACHE": "{new}"}
-CASES = 4  # that a sweep starts one after the other
+CASES = 3  # that a sweep starts one after the other
 SIZES = (1, 1_000, 10_000, 100_000)  # of records: what one costs is the start
 
 FIRST_ANSWER = str(Path(__file__).parents[1] / "speed/first_answer.py")  # of this checkout, whichever side it runs
@@ -96,19 +96,19 @@ COSTS = [
     command("report-quick", "the table of a small sweep", "bench report results/cpu-quick"),
     Cost(
         "start", "a case, from its start to its end, with one execution", "bench run PLAN", RUN, 2,
-        prepare=inputs.plan("eager", CASES), per=CASES, before_turns="each",
+        prepare=inputs.plan("eager", CASES), per=CASES, caches=True,
     ),
     Cost(
         "compile", "a sweep of one compiled case, caches warm", "bench run PLAN", RUN, 2,
-        prepare=inputs.plan("compile"), before_turns="each",
+        prepare=inputs.plan("compile"), caches=True,
     ),
     Cost(
         "compile-max", "the same with frozen weights", "bench run PLAN", RUN, 2,
-        prepare=inputs.plan("compile-max"), before_turns="each",
+        prepare=inputs.plan("compile-max"), caches=True,
     ),
     Cost(
         "compile-aot", "the same from a package compiled ahead", "bench run PLAN", RUN, 2,
-        prepare=inputs.plan("compile-aot"), before_turns="each", before=False,
+        prepare=inputs.plan("compile-aot"), caches=True, before=False,
     ),
     Cost(
         "history", "22 cases by 2 metrics over commits, nothing cached", "bench history STORE",
@@ -131,7 +131,7 @@ COSTS = [
     ),
     Cost(
         "load-indexed", "and of those that have one", "bench.load(FOLDER)", LOAD, 5, {CPU: Goal("ratio", 1.0)},
-        sizes=SIZES[:3], sizes_of="records", prepare=inputs.sweep, before_turns="each",
+        sizes=SIZES[:3], sizes_of="records", prepare=inputs.sweep, caches=True,
     ),
     Cost(
         "page", "the page with charts, nothing cached", "bench report FOLDER --html FILE",
@@ -144,10 +144,10 @@ COSTS = [
         unit="one core", unit_argv=("python", "-P", "-c", ONE_CORE, *KERNELS),
     ),
     replace(
-        QUICK, name="quick", question="the default sweep, its caches warm", goals=answers(120), before_turns="first",
+        QUICK, name="quick", question="the default sweep, its caches warm", goals=answers(120), caches=True,
     ),
     replace(
         QUICK, name="quick-cold", question="with no caches, as on a new machine", goals=answers(240),
-        argv=(*QUICK.argv, "--empty-caches"), before_turns="never",
+        argv=(*QUICK.argv, "--empty-caches"),
     ),
 ]  # fmt: skip
