@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from statistics import median
+from typing import Any
 
 from bench.plans.words import variant_cell
 from bench.records import quality
@@ -17,7 +18,12 @@ from bench.text import WORDS, digits
 
 
 def _cold_total(row: Row) -> float | None:
-    return row.median_over_rounds(lambda record: sum(v for k, v in record.cold.items() if k.endswith("_s")) or None)
+    def total(record: Record) -> float | None:
+        parts: dict[str, Any] = {**record.cold}
+        no_import = parts.get("import_s", 0.0) is None  # of a forked process
+        return None if no_import else sum(v for k, v in parts.items() if k.endswith("_s")) or None
+
+    return row.median_over_rounds(total)
 
 
 def _mb(size: float) -> str:
