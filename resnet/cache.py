@@ -101,20 +101,23 @@ def private_dir(name: str = "resnet-bench") -> Path:
     return folder
 
 
-def check_compile_cache() -> None:
+def check_compile_cache() -> Path | None:
     """Give Inductor a private folder where its usual one, among the temporary files, is not this user's alone.
 
-    To be called before anything is compiled: torch makes that folder, or takes the one that is there.
+    Returns the folder, or None for a user without a name. To be called before anything is compiled: torch makes that
+    folder, or takes the one that is there.
     """
     with suppress(KeyError, OSError):  # a user without a name: torch finds none either
         usual = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"
         if os.environ.get(INDUCTOR, str(usual)) != str(usual):
-            return  # the user's choice
+            return Path(os.environ[INDUCTOR])  # the user's choice
         with suppress(FileExistsError):
             usual.mkdir(mode=0o700)
         if problem := _distrust(usual.lstat()):
             os.environ[INDUCTOR] = str(private_dir("resnet-bench-inductor"))
             _tell(f"{usual} is not used: {problem}; {os.environ[INDUCTOR]} takes its place")
+        return Path(os.environ.get(INDUCTOR, usual))
+    return None
 
 
 def subfolder(parent: Path, name: str) -> Path:

@@ -86,7 +86,7 @@ class Progress(Events):
         if isinstance(case, Case):
             self.running.add(case)
         elif not err.is_terminal:
-            self._say(f"making {case}")
+            self._say(case)
         self._update("start")
 
     def stage(self, name: str) -> None:

@@ -159,10 +159,14 @@ class Record:
         return cast(dict[str, list[parts.Range]], self.throttled).get(name, [])
 
     @property
+    def artefact(self) -> parts.Artefact:
+        """The file that one would deploy; empty of a record that does not have it."""
+        return self.cold.get("artefact", parts.Artefact())
+
+    @property
     def first_answer_s(self) -> float | None:
         """The seconds from the start of a process that found its artefact to the first answer; None if unknown."""
-        load_s = self.cold.get("artefact", parts.Artefact()).get("load_s")
-        seconds = [load_s, *map(self.cold.get, ("import_s", "place_s", "first_call_s"))]
+        seconds = [self.artefact.get("load_s"), *map(self.cold.get, ("import_s", "place_s", "first_call_s"))]
         return None if None in seconds else sum(cast(list[float], seconds))
 
     def line(self) -> str:

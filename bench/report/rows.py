@@ -12,7 +12,7 @@ from typing import Any
 from bench.plans.case import Case
 from bench.records import quality
 from bench.records.baseline import Against, against_baseline, float32_of, measured_ways
-from bench.records.fields import Agreement, Artefact, Largest, MemoryNumber, Quantized, Score
+from bench.records.fields import Agreement, Largest, MemoryNumber, Quantized, Score
 from bench.records.record import Record
 from bench.records.same import Traits, Way, by_way, in_words
 from bench.records.speed import images_per_second, rate_interval, turn_rates, undisturbed
@@ -133,23 +133,10 @@ class Row:
         return max((number for record in self.records if (number := value(record)) is not None), default=None)
 
     def cold(self, part: str) -> float | None:
-        """Return the median over the rounds of a part of the cold start, in seconds."""
-        return self.median_over_rounds(lambda record: record.cold.get(part))
-
-    @property
-    def artefact(self) -> Artefact:
-        """The file that one would deploy, of the newest record; empty of one that does not have it."""
-        return self.records[-1].cold.get("artefact", Artefact())
-
-    @property
-    def load_s(self) -> float | None:
-        """The median over the rounds of the seconds to have that file ready."""
-        return self.median_over_rounds(lambda record: record.cold.get("artefact", Artefact()).get("load_s"))
-
-    @property
-    def first_answer_s(self) -> float | None:
-        """The median over the rounds of the seconds from a process's start to its first answer."""
-        return self.median_over_rounds(lambda record: record.first_answer_s)
+        """Return the median over the rounds of a part of the cold start, in seconds, or of `first_answer_s`."""
+        return self.median_over_rounds(
+            lambda record: {**record.cold, **record.artefact, "first_answer_s": record.first_answer_s}.get(part)
+        )
 
     @property
     def caches(self) -> str | None:
@@ -190,8 +177,14 @@ class Row:
         return self._tails.get(0.999)
 
     def peak_memory(self, number: MemoryNumber) -> int | None:
-        """Return the largest of a memory number over the rounds, in bytes."""
-        return self.most_over_rounds(lambda record: record.memory.get(number))
+        """Return the largest of a memory number over the rounds, in bytes.
+
+        That of the host is of one way of starting: of fresh processes, where there are any, as forked ones have the
+        pages of their server.
+        """
+        forked = [number.startswith("host") and record.runtime.get("process") == "forked" for record in self.records]
+        counted = {id(one) for one, is_forked in zip(self.records, forked, strict=True) if all(forked) or not is_forked}
+        return self.most_over_rounds(lambda record: record.memory.get(number) if id(record) in counted else None)
 
     @property
     def memory(self) -> int | None:

@@ -26,7 +26,8 @@ from bench.plans.settings import EIGHT_BIT_SETTINGS, Settings, thread_variables
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.runs import process
-from bench.runs.sweep import Sweep, Turn
+from bench.runs.standing import Turn
+from bench.runs.sweep import Sweep
 from bench.runs.turns import Events
 from bench.runs.wire import Json
 from bench.runs.worktree import Checkout, changed_files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 from bench.plans.case import Case
@@ -16,8 +16,7 @@ from resnet.names import Build
 Notify = Callable[[str], None]  # sends the parent the stage that a job is at
 # float64 on a few CPU cores is slow, and a large batch has many pictures; references are computed once
 REFERENCE_LIMIT_S = 3600.0
-# The number of different pictures that fill the batches of a search for the largest one. It is prime, so that an index
-# that wraps at a power of two meets another picture.
+# Different pictures in a search for the largest batch: a prime, so that an index that wraps at 2^n meets another.
 PICTURES = 7
 MODELS_OWN = Build()
 
@@ -63,7 +62,7 @@ class CaseAnswer(Ended, total=False):
 
 @dataclass(frozen=True)
 class RunJob(Job[A]):
-    """The fields of every job that runs `case` on `device` and checks its answers.
+    """The fields of every job that runs `case` on `device`.
 
     `reference` maps precisions to the files that a `ReferenceJob` wrote; `source` and `seed` choose the pictures.
     `caches` is an empty folder for the compile caches of a cold start; without one the usual caches are used.
@@ -95,10 +94,15 @@ class FitJob(RunJob[CaseAnswer], name="fit"):
     """Try if the case's batch fits into memory."""
 
 
-def fit_job(job: CaseJob, batch: int) -> FitJob:
-    """Return the job that tries if `batch` images fit; the case of `job` has batch `max`."""
-    values = {field.name: getattr(job, field.name) for field in fields(FitJob)}
-    return FitJob(**(values | {"case": replace(job.case, batch=batch)}))
+class Empty(Ended):
+    """An answer without content: whatever there was to say was sent as stages on the way."""
+
+
+@dataclass(frozen=True)
+class AheadJob(RunJob[Empty], name="ahead"):
+    """Prepare the case and call it once, for the compile caches that this fills, by so many compilers at a time."""
+
+    compilers: int = 1
 
 
 class KernelRow(TypedDict):
@@ -275,10 +279,6 @@ class CeilingsJob(Job[CeilingsAnswer], name="ceilings"):
     device: str
     flags: list[str]
     quick: bool = False
-
-
-class Empty(Ended):
-    """An answer without content: everything was sent as stages on the way."""
 
 
 PartOutcome = Json  # status, reason, seconds, and the part's further fields

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
-from bench.runs.job import CaseAnswer, CaseJob, fit_job
+from bench.runs.job import CaseAnswer, CaseJob, FitJob
 from bench.runs.process import Answer, Ask, request
 
 # The first batch tried: 64 pictures of 224 pixels fit on any GPU in any variant; a CPU starts lower, as it is slow.
@@ -99,3 +99,9 @@ def _peak(answer: Answer[CaseAnswer]) -> Any:
     used = answer.data.get("memory", {})
     names = ("device_process", "allocator_reserved_peak", "host_resident_peak")
     return next((used[name] for name in names if used.get(name) is not None), None)
+
+
+def fit_job(job: CaseJob, batch: int) -> FitJob:
+    """Return the job that tries if `batch` images fit; the case of `job` has batch `max`."""
+    values = {field.name: getattr(job, field.name) for field in fields(FitJob)}
+    return FitJob(**(values | {"case": replace(job.case, batch=batch)}))

@@ -26,6 +26,16 @@ MAY_PASS = ("crash", "memory", "timeout")
 LACKING = "no reference to hold it against"  # the beginning of the reason of every case without one
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A case that is due in a round; `run` runs it and returns its record, which is then on disk."""
+
+    case: Case
+    round: int
+    place: int  # in the round's order; -1 for a skipped case
+    run: Callable[[], Record]
+
+
 def earlier_records(store: Store, now: SweepConditions, goes_on: bool, data: str = "") -> list[Record]:
     """Return the records that a sweep's folder has already. Raises StoreError if the sweep must not continue them.
 

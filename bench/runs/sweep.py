@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from bench.files import owned_folder
 from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
-from bench.plans.eligible import why_not
+from bench.plans.eligible import why_none
 from bench.plans.plan import Plan
 from bench.plans.scored import labels_in
 from bench.records.fields import Attempt
@@ -24,24 +24,15 @@ from bench.records.record import Record
 from bench.records.same import SweepConditions
 from bench.records.store import Store
 from bench.runs import largest, process
+from bench.runs.ahead import Ahead, compile_ahead, to_compile
 from bench.runs.estimate import Budget
 from bench.runs.forks import Forks
 from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnswer, reference_job
 from bench.runs.process import Ask, checked, request
-from bench.runs.restart import at_once
-from bench.runs.standing import References, compared, earlier_records, rounds_of, standing, without
-from bench.runs.throttled import reason_to_retry, withhold
+from bench.runs.restart import at_once, reason_to_retry, withhold
+from bench.runs.standing import References, Turn, compared, earlier_records, rounds_of, standing, without
 from bench.runs.turns import Ended, Events, Group, Member, next_turn
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A case that is due in a round; `run` runs it and returns its record, which is then on disk."""
-
-    case: Case
-    round: int
-    place: int  # in the round's order; -1 for a skipped case
-    run: Callable[[], Record]
+from resnet.variants import find_variant
 
 
 @dataclass
@@ -67,6 +58,7 @@ class Sweep:
         if self.jobs > 1 and self.plan.timed:
             raise ValueError("timed cases run one at a time: several jobs are for a plan of the gate alone")
         self._lock, self._stop, self._forks = Lock(), Event(), Forks()
+        self._to_compile: list[Ahead] = []
         self.records: list[Record] = []  # of the folder
         self._live: list[tuple[int, list[Member]]] = []  # of each group the round, and the cases that are alive
 
@@ -113,6 +105,7 @@ class Sweep:
                     yield [Turn(case, 0, -1, partial(self._append, Record(case, 0, "skipped", reason)))]
             short = self.budget_s < float("inf")
             total = sum((case, number) not in done for case in self._runnable for number in range(self.plan.rounds))
+            self._to_compile = self.ahead(case for case in self._runnable if (case, 0) not in done)
             for number, cases in rounds_of(self.plan, self._runnable, self.records, self.seed, short, self._in_turns):
                 if number >= self.plan.rounds:  # an added round, whose cases depend on the results so far
                     total += sum((case, number) not in done for case in cases)
@@ -127,12 +120,16 @@ class Sweep:
                     if within := [turn for turn in group if not self._over_budget(turn.case)]:
                         yield within
 
+    def ahead(self, cases: Iterable[Case]) -> list[Ahead]:
+        """Return what is to be compiled ahead: nothing for cold starts, several jobs, or another checkout."""
+        cases = () if self.cold or self.jobs > 1 or self.ask is not process.ask else dict.fromkeys(cases)
+        return to_compile((self._job(case, {}) for case in cases), self.env)
+
     def due(self) -> list[Case]:
         """Return the case of each execution that `run` would do now, but of added rounds. Raises as `turns`."""
         self._now = SweepConditions.of(self.plan, self.env, self.seed, self.source)
         _, runnable = self._split_cases()
-        records = earlier_records(self.store, self._now, self.resume or self.retry, self.data)
-        done = standing(records, self.retry)
+        done = standing(earlier_records(self.store, self._now, self.resume or self.retry, self.data), self.retry)
         return [case for number in range(self.plan.rounds) for case in runnable if (case, number) not in done]
 
     def _over_budget(self, case: Case, more_s: float = 0.0) -> bool:
@@ -143,7 +140,7 @@ class Sweep:
 
     def _split_cases(self) -> tuple[dict[Case, str], list[Case]]:
         """Return the cases that this machine cannot run, with the reasons, and those that it can."""
-        reasons = {case: why_not(case, self.env, self.plan.reserved) for case in self.plan.cases}
+        reasons = why_none(self.plan.cases, self.env, self.plan.reserved)
         skipped = {case: reason for case, reason in reasons.items() if reason}
         return skipped, [case for case in self.plan.cases if case not in skipped]
 
@@ -236,7 +233,7 @@ class Sweep:
     def _start(self, paths: dict[str, str], case: Case) -> Iterator[process.Child]:
         """Start a process of the case, which takes turns."""
         self.events.starts(case)
-        with self._caches() as caches:
+        with self._caches(case) as caches:
             job = replace(self._job(case, paths), caches=str(caches), in_turns=True)
             with process.started(job.to_json(), self.events.stage, talks=True, forks=self._forks) as child:
                 yield child
@@ -248,19 +245,23 @@ class Sweep:
             return largest.search_largest(ask, job, self.events.stage)
         if ask is process.ask:
             ask = partial(ask, forks=self._forks)
-        with self._caches() as caches:
+        with self._caches(case) as caches:
             return request(replace(job, caches=str(caches)), job.settings.limit_s, self.events.stage, ask)
 
     def _job(self, case: Case, paths: dict[str, str]) -> CaseJob:
         settings, build, data = self.plan.settings, self.plan.build, labels_in(case.model, self.data)
         return CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=build, data=data)
 
-    def _caches(self) -> AbstractContextManager[Path | str]:
-        """Return the context of a process's compile caches: of a cold one an empty folder, else the usual ones."""
+    def _caches(self, case: Case) -> AbstractContextManager[Path | str]:
+        """Return the context of a process's compile caches; before the first that compiles, all are compiled ahead."""
+        if self._to_compile and find_variant(case.variant).compiles_long:
+            ahead, self._to_compile = self._to_compile, []
+            compile_ahead(ahead, self.env, self._budget.left_s(), self.events)
+            self.events.starts(case)
         return owned_folder("cold") if self.cold else nullcontext("")
 
     def _make_references(self, cases: list[Case]) -> process.Answer[ReferenceAnswer]:
-        self.events.starts(f"references for {cases[0].model} at {cases[0].image}")
+        self.events.starts(f"making references for {cases[0].model} at {cases[0].image}")
         settings, data = self.plan.settings, labels_in(cases[0].model, self.data)
         job = reference_job(cases, settings, device(self.env), self.seed, self.source, self.plan.build)
         job = replace(job, data=data, scored=settings.score_pictures) if data else job

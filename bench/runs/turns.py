@@ -52,7 +52,7 @@ class Events:
         """`total` cases are about to run, without skipped ones."""
 
     def starts(self, case: Case | str) -> None:
-        """This case, or the references of a model, is now running."""
+        """This case is now running, or what is done before any."""
 
     def stage(self, name: str) -> None:
         """The running case is now in this stage."""

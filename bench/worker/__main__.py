@@ -45,6 +45,7 @@ class Row:
 
 ROWS = (
     Row(jobs.CaseJob, "bench.worker.case:measure_case"),
+    Row(jobs.AheadJob, "bench.worker.prepare:compile_ahead"),
     Row(jobs.FitJob, "bench.worker.fits:probe_batch"),
     Row(jobs.ReferenceJob, "bench.worker.reference:write_references", "reference"),
     Row(jobs.NetworkJob, "bench.worker.models:count_network", "count"),

@@ -22,8 +22,8 @@ import resnet
 from bench.files import owned_folder
 from bench.plans.case import Case
 from bench.plans.settings import Settings
-from bench.runs.job import CaseAnswer, LoadJob, RunJob
-from bench.worker.measure.clock import Clock
+from bench.runs.job import AheadJob, CaseAnswer, Empty, LoadJob, Notify, RunJob
+from bench.worker.measure.clock import Clock, on_device
 from bench.worker.models import Built, build_model, count_work, draw
 from bench.worker.reference import EXACT
 from bench.worker.truth import FLOAT32, LAYERS, Truth, make_quantized_truth, make_truth
@@ -121,6 +121,17 @@ def first_call(runner: Runner, inputs: Sequence[Tensor], clock: Clock) -> tuple[
         whose = f"{runner.details['code_file']}: " if "code_file" in runner.details else ""
         raise CodeError(f"{whose}a call returned a {type(answer).__name__}, and not a tensor of logits [N, classes]")
     return answer, seconds
+
+
+def compile_ahead(job: AheadJob, notify: Notify) -> Empty:
+    """Prepare the case and call it once, and leave what was compiled in the caches."""
+    torch._inductor.config.compile_threads = job.compilers  # of which no key of a cache depends
+    with on_device(job.device) as clock:
+        material = job_material(job)
+        notify("prepare")
+        runner = material.prepare()
+        first_call(runner, [runner.place(material.batches[0])], clock)
+    return {"status": "ok"}
 
 
 def read_truth(case: Case, reference: Mapping[str, str], rows: slice | np.ndarray, batches: Sequence[Tensor]) -> Truth:

@@ -35,8 +35,8 @@ def compiled_runner(
     """Return a runner of `forward` compiled for the shape of `example`, which it runs once; a graph break is an error.
 
     The options are set around the call too, because Dynamo, unlike Inductor, reads `freezing` from the global
-    configuration and not from the options of torch.compile (torch 2.13, `is_parameter_freezing`). `frozen` is the module
-    whose weights become part of the compiled code.
+    configuration and not from the options of torch.compile (torch 2.13, `is_parameter_freezing`). `frozen` is the
+    module whose weights become part of what is compiled.
     """
     compiled = torch.compile(forward, fullgraph=True, dynamic=False, options=options)
     runner = TorchRunner(compiled, example, dtype, memory_format, details)

@@ -58,7 +58,8 @@ def _checked_once(check: Check) -> Check:
     """Return Inductor's check of an instruction set, whose success is kept beside the library that it loads."""
 
     def check_build(isa: Any, code: str) -> bool:
-        from torch._inductor import codecache, cpu_vec_isa
+        from torch._inductor import cpu_vec_isa
+        from torch._inductor.runtime.cache_dir_utils import cache_dir
 
         def write(path: Path) -> None:
             if not check(isa, code):
@@ -67,7 +68,7 @@ def _checked_once(check: Check) -> Check:
 
         built = cpu_vec_isa._get_isa_dry_compile_fingerprint(isa._arch_flags)  # compiler, flags, torch's version
         with suppress(_Unfit):
-            cached_file(f"{isa} {code} {built} {torch.__file__}", ".loads", write, lambda: Path(codecache.cache_dir()))
+            cached_file(f"{isa} {code} {built} {torch.__file__}", ".loads", write, lambda: Path(cache_dir()))
             return True
         return False
 

@@ -12,6 +12,7 @@ from bench.plans.plan import Plan
 from bench.plans.settings import EIGHT_BIT_WORDS, Settings
 from bench.records.same import SweepConditions
 from bench.runs.ab import SIDES, interim_looks
+from bench.runs.ahead import seconds_of
 from bench.runs.estimate import Estimate, earlier_records, estimate, in_words
 from bench.runs.sweep import Sweep
 from bench.text import plural
@@ -56,6 +57,7 @@ def estimate_duel(plan: Plan, env: Environment, rounds: int) -> Estimate:
 
 
 def estimate_sweep(sweep: Sweep) -> Estimate:
-    """Return the time of a sweep that is about to run; its cases that run at once share it."""
-    now = SweepConditions.of(sweep.plan, sweep.env, sweep.seed, sweep.source)
-    return estimate(sweep.plan, sweep.due(), earlier_records(now, RESULTS), sweep.jobs)
+    """Return the time of a sweep that is about to run, with what it compiles ahead; cases that run at once share it."""
+    now, due = SweepConditions.of(sweep.plan, sweep.env, sweep.seed, sweep.source), sweep.due()
+    time = estimate(sweep.plan, due, earlier_records(now, RESULTS), sweep.jobs)
+    return replace(time, seconds=time.seconds + seconds_of(sweep.ahead(due), sweep.env))

@@ -10,8 +10,8 @@ from bench.plans.case import Case
 from bench.records.record import Record
 from bench.report.rows import rows_from_records
 from bench.runs.process import Answer
+from bench.runs.restart import reason_to_retry, withhold
 from bench.runs.sweep import Sweep
-from bench.runs.throttled import reason_to_retry, withhold
 from bench.stats import median_interval
 from tests.bench.runs.played import GOOD, PLAN, FakeChild, ok
 

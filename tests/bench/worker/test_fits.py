@@ -14,8 +14,8 @@ from torch import Tensor
 from bench.plans.case import MAX, Case
 from bench.plans.plan import Settings
 from bench.runs import largest
-from bench.runs.job import PICTURES, CaseJob, fit_job, reference_job
-from bench.runs.largest import START, search_largest
+from bench.runs.job import PICTURES, CaseJob, reference_job
+from bench.runs.largest import START, fit_job, search_largest
 from bench.runs.process import Answer, ask, request
 from bench.worker.fits import place_repeated
 from resnet.inputs import pictures
