@@ -9,11 +9,11 @@ import pytest
 import typer
 import typer.main
 
-from bench.cli import COMMANDS, app
+from bench.cli import PLACES, app
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-NAMES = {name for _, commands in COMMANDS for name in commands}
+NAMES = set(PLACES)
 GROUP: Any = typer.main.get_command(app)
 BLOCK = re.compile(r"^```(?:console|bash|sh|shell)?\n(.*?)^```$", re.M | re.S)
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")

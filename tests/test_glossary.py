@@ -20,7 +20,7 @@ from bench.text import WORDS as LEGEND_END
 from bench.tuning import trials
 from bench.verdicts import rule
 from bench.verdicts.metrics import METRICS
-from bench.verdicts.rounds import CACHES
+from bench.verdicts.rounds import CACHES, PROCESSES
 from bench.verdicts.selftest.simulated import SHAPES
 from resnet.cost import BYTES
 from resnet.floors import FUSIONS
@@ -96,7 +96,8 @@ def test_every_column_of_a_view_has_an_entry(name: str) -> None:
     "words",
     [
         FUSIONS, BYTES, METRICS, STATUSES, cases_text.COLUMNS.values(), kernel_changes.ORDER, trials.STATUSES,
-        cases.ORDER, PART_STATUSES, rule.WORDS, CACHES, SHAPES, OBJECTIVES, ("ok", "failed", "partial", "missing"),
+        cases.ORDER, PART_STATUSES, rule.WORDS, CACHES, PROCESSES, SHAPES, OBJECTIVES,
+        ("ok", "failed", "partial", "missing"),
     ],
 )  # fmt: skip
 def test_every_word_of_the_code_s_own_tables_is_explained(words: object) -> None:

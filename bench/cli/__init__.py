@@ -35,9 +35,7 @@ class _Commands(Light, TyperGroup):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands = {
-            name: TyperCommand(name, rich_help_panel=panel) for panel, commands in COMMANDS for name in commands
-        }
+        self.commands = {name: TyperCommand(name, rich_help_panel=panel) for name, panel in PANELS.items()}
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command as lists of them need it: its name and its first sentence."""
@@ -120,45 +118,25 @@ def _with_shared(command: Callable[..., None]) -> Callable[..., None]:
     return with_them
 
 
-# in the order of `bench --help`, first what a newcomer needs first: a command's name, and its module in this folder
-# and the function there, which are imported when the command is called
-COMMANDS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("Measure", {
-        "list": "measure.list:list_",
-        "run": "measure.run:run",
-        "verify": "measure.verify:verify",
-        "accuracy": "measure.accuracy:accuracy",
-        "once": "measure.once:once",
-        "layers": "measure.layers:layers",
-        "sensitivity": "measure.sensitivity:sensitivity",
-        "ab": "measure.ab:ab",
-        "campaign": "measure.campaign:campaign",
-    }),
-    ("Results", {
-        "report": "results.report:report",
-        "compare": "results.compare:compare",
-        "recommend": "results.recommend:recommend",
-        "capacity": "results.capacity:capacity",
-        "history": "results.history:history",
-        "export": "results.formats:export",
-        "import": "results.formats:import_",
-    }),
-    ("Machine", {
-        "env": "machine.env:env",
-        "ceilings": "machine.ceilings:ceilings",
-        "floors": "machine.floors:floors",
-        "selftest": "machine.selftest:selftest",
-        "pieces": "machine.pieces:pieces",
-        "constants": "machine.constants:constants",
-    }),
-    ("Kernels", {
-        "kernels": "kernels.kernels:kernels",
-        "counts": "kernels.counts:counts",
-        "tune": "kernels.tune:tune",
-        "op": "kernels.op:op",
-    }),
-)  # fmt: skip
-PLACES = {name: place for _, commands in COMMANDS for name, place in commands.items()}
+# In the order of `bench --help`, first what a newcomer needs first. A command is the function of its name in the module
+# of its name, in the folder that is called as its panel, but for those of ELSEWHERE; it is imported when it is called.
+COMMANDS = {
+    "Measure": [
+        "list", "run", "verify", "accuracy", "once", "layers", "sensitivity", "ab", "campaign",
+    ],
+    "Results": [
+        "report", "compare", "recommend", "capacity", "history", "export", "import",
+    ],
+    "Machine": [
+        "env", "ceilings", "floors", "selftest", "pieces", "constants",
+    ],
+    "Kernels": [
+        "kernels", "counts", "tune", "op",
+    ],
+}  # fmt: skip
+ELSEWHERE = {"list": "measure.list:list_", "export": "results.formats:export", "import": "results.formats:import_"}
+PANELS = {name: panel for panel, names in COMMANDS.items() for name in names}
+PLACES = {name: ELSEWHERE.get(name, f"{panel.lower()}.{name}:{name}") for name, panel in PANELS.items()}
 
 
 def summary(name: str) -> str:

@@ -116,14 +116,16 @@ def print_lines(lines: Iterable[Line], console: Console = out) -> None:
         console.print(line.content, style=line.style, markup=line.markup, soft_wrap=line.whole)
 
 
-def read_records(folders: Sequence[Path], only: Iterable[str] = (), exclude: Iterable[str] = ()) -> list[Record]:
+def read_records(
+    folders: Sequence[Path], only: Iterable[str] = (), exclude: Iterable[str] = (), brief: bool = False
+) -> list[Record]:
     """Return the records of results folders, of the cases that `narrow` keeps; no round of one is a round of another.
 
-    Says on stderr which lines could not be read.
+    Says on stderr which lines could not be read. `brief` is as in `Store.read`.
     """
     from bench.records.store import narrow_records, read_folders
 
-    records, damage = read_folders(folders, apart=True)
+    records, damage = read_folders(folders, apart=True, brief=brief)
     for line in damage:
         tell(type(line)(f"bench: {line}"))
     return narrow_records(records, only, exclude, folders)

@@ -7,11 +7,11 @@ import sys
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any
 
 # of typer's help, half of whose imports they are: help here is no Markdown, and no exception is shown in colours
 UNUSED = {"rich.markdown": "Markdown", "rich.traceback": "Traceback"}
-PLAIN = (str, Path, list[str], list[Path])  # annotations of options that hold words, as the command line has them
+PATHS = (Path, list[Path])  # annotations of options that hold names of files
 
 
 class Light:
@@ -48,11 +48,11 @@ def _process_value(parameter: Any, ctx: Any, value: Any) -> Any:
     kind = getattr(described, "annotation", None)
     if value is None and not parameter.required:
         value = () if parameter.multiple or parameter.nargs == -1 else None
-    elif not value or kind not in PLAIN or described.parameter_info.parser:
-        return type(parameter).process_value(parameter, ctx, value)
-    elif Path in (kind, *get_args(kind)):
+    elif kind in PATHS and value and not described.parameter_info.parser:
         paths = [value] if kind is Path else value
-        if any(type(path) is not str or (os.path.exists(path) and not os.access(path, os.R_OK)) for path in paths):
+        if any(os.path.exists(path) and not os.access(path, os.R_OK) for path in paths):
             return type(parameter).process_value(parameter, ctx, value)  # which says that it cannot be read
         value = Path(value) if kind is Path else [Path(path) for path in value]
+    elif type(value) is not kind and not (kind == list[str] and value):
+        return type(parameter).process_value(parameter, ctx, value)
     return parameter.callback(ctx, parameter, value) if parameter.callback else value

@@ -9,7 +9,7 @@ from bench.machine.environment import device, no_cuda
 from bench.machine.facts import Environment
 from bench.plans.axes import USUAL
 from bench.plans.case import Case
-from bench.plans.eligible import why_not
+from bench.plans.eligible import why_none, why_not
 from bench.plans.plan import load_plan, plan_names
 from resnet.archs import ARCHS
 from resnet.data.digits import CURE, digits_file
@@ -58,7 +58,7 @@ def _row(name: str, why: str, reason: str | None = None, **more: Any) -> dict[st
 def _plan(name: str, env: Environment) -> dict[str, Any]:
     plan = load_plan(name)
     refused = plan.device == "cuda" and no_cuda(env) is not None
-    here = 0 if refused else sum(not why_not(case, env, plan.reserved) for case in plan.cases)
+    here = 0 if refused else sum(not why for why in why_none(plan.cases, env, plan.reserved).values())
     reason = "needs a CUDA device" if refused else None if here else "this machine runs none of its cases"
     return _row(name, " ".join(plan.why.split()), reason, cases=len(plan.cases), cases_here=here)
 

@@ -13,7 +13,7 @@ from bench.machine import environment as environments
 from bench.machine.facts import Environment
 from bench.plans.axes import Words, cases_of, nearest_word, parse_run, unfit_segment, with_axes
 from bench.plans.case import FORM, Case
-from bench.plans.eligible import misnamed, why_not
+from bench.plans.eligible import misnamed, why_none, why_not
 from bench.plans.network import checkpoint_from
 from bench.plans.plan import Plan, load_plan, plan_names
 from bench.plans.settings import EIGHT_BIT_WORDS, Settings, changed_settings
@@ -198,7 +198,7 @@ def check_plan(plan: Plan, env: Environment) -> None:
     """Raise BenchError where the machine that `env` describes can run no case of a plan."""
     if plan.device == "cuda" and (reason := environments.no_cuda(env)):
         raise BenchError(f"the plan {plan.name} needs a CUDA device: {reason}", UNABLE)
-    reasons = [why_not(case, env, plan.reserved) for case in plan.cases]
+    reasons = list(why_none(plan.cases, env, plan.reserved).values())
     if (plan.name == ADHOC or all(reasons)) and (reason := misnamed(plan.cases)):
         raise PlanError(reason)  # it is not the machine's fault
     if all(reasons):

@@ -39,6 +39,18 @@ def why_not(case: Case, env: Environment, reserved: Mapping[Case, str] = Mapping
     return reason or (digits.CURE if task_of(case.model) and digits.digits_file() is None else None)
 
 
+def why_none(cases: Iterable[Case], env: Environment, reserved: Mapping[Case, str]) -> dict[Case, str | None]:
+    """Return `why_not` of each case, which is looked up once for all that differ in batch and image size alone."""
+    reasons: dict[tuple[str | None, ...], str | None] = {}
+    every = {}
+    for case in cases:
+        alike = (case.model, case.variant, case.precision, case.launch, reserved.get(case))
+        if alike not in reasons:
+            reasons[alike] = why_not(case, env, reserved)
+        every[case] = reasons[alike]
+    return every
+
+
 def misnamed(cases: Iterable[Case]) -> str | None:
     """Return a sentence for a module of a user's that the cases name and that is not there, or None."""
     names = {name for case in cases for name in (case.model, case.variant) if is_outside(name)}

@@ -67,7 +67,7 @@ def measured_ways(records: Iterable[Record]) -> Measured:
     """Return the records with a speed by way, the last of each round."""
     measured = {}
     for way, of_way in by_way(records).items():
-        if rounds := {one.round: one for one in of_way if one.status == "ok" and one.latency_ns and one.throughput}:
+        if rounds := {one.round: one for one in of_way if one.status == "ok" and one.counts[0] and one.throughput}:
             measured[way] = list(rounds.values())
     return measured
 

@@ -1,6 +1,6 @@
 """Records as a pandas DataFrame: a row per case and round, of folders of any schema version or of a Parquet file.
 
-A record is 3 to 30 KB of JSON, and one core reads about 50 MB of it a second: a million records take minutes. As lines
+A record is 3 to 30 KB of JSON, and one core reads 50 to 60 MB of it a second: a million records take minutes. As lines
 never change, their rows are saved as Parquet in the cache folder (the index), and a later load parses only what was
 appended since. A long file is parsed by several processes.
 """

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from itertools import compress
 from pathlib import Path
+from statistics import median
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, cast
 
@@ -127,6 +128,26 @@ class Record:
             counts[place] = 0
         return list(compress(taken, counts))
 
+    def p50_ns(self, samples: str) -> float | None:
+        """Return the median of the samples of a field that count, in nanoseconds; None where there is none."""
+        kept = self.kept(samples)
+        return median(kept) if kept else None
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The numbers of latency samples: those taken, and those of them that count."""
+        return len(self.latency_ns), len(self.kept("latency_ns"))
+
+    @property
+    def day(self) -> str:
+        return self.started[:10]
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """A key of records with equal conditions and model: those of a sweep share objects, each with one id."""
+        case, objects = self.case, (self.environment, self.network, self.settings)
+        return (case.model, case.image), case.precision, self.device, self.weights, self.seed, *map(id, objects)
+
     def throttled_indices(self, samples: str) -> list[int]:
         """Return the indices of the samples of a field that were taken while the machine throttled."""
         name = samples.removesuffix("_ns")
@@ -138,10 +159,14 @@ class Record:
         return cast(dict[str, list[parts.Range]], self.throttled).get(name, [])
 
     @property
+    def artefact(self) -> parts.Artefact:
+        """The file that one would deploy; empty of a record that does not have it."""
+        return self.cold.get("artefact", parts.Artefact())
+
+    @property
     def first_answer_s(self) -> float | None:
         """The seconds from the start of a process that found its artefact to the first answer; None if unknown."""
-        load_s = self.cold.get("artefact", parts.Artefact()).get("load_s")
-        seconds = [load_s, *map(self.cold.get, ("import_s", "place_s", "first_call_s"))]
+        seconds = [self.artefact.get("load_s"), *map(self.cold.get, ("import_s", "place_s", "first_call_s"))]
         return None if None in seconds else sum(cast(list[float], seconds))
 
     def line(self) -> str:

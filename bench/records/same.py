@@ -6,8 +6,8 @@ purpose. A value that one side lacks, as it is older or could not read it, diffe
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any, cast
@@ -218,16 +218,15 @@ def group_by_machine(records: Iterable[Record]) -> dict[Key, list[Record]]:
     return groups
 
 
-def machine_label(machine: Key, among: Iterable[Key] = ()) -> str:
+def machine_label(machine: Key, among: Collection[Key] = ()) -> str:
     """Return the machine's name, with the fields in which it differs from others `among` them."""
     values = {row.word: value for row, value in zip(GROUP, machine, strict=True)}
-    others = [other for other in among if other != machine]
     differing = [
         f"{row.name} {machine[index]}"
         for index, row in enumerate(GROUP)
         if row.kind is not Kind.MACHINE
         and machine[index] not in (None, "")
-        and any(other[index] != machine[index] for other in others)
+        and any(other[index] != machine[index] for other in among)
     ]
     return ", ".join([hardware(values["device"], values["gpu"], values["cpu"], values["cores"]), *differing])
 
@@ -240,18 +239,19 @@ Way = tuple[Case, Traits]
 def by_way(records: Iterable[Record]) -> dict[Way, list[Record]]:
     """Return the records of each case, apart where those of its model differ in what makes them other networks' runs.
 
-    The traits of a way are the conditions in which records of its model and image size differ, each by its name with
-    its value; one that a record lacks is none of its traits. They are empty where all are alike.
+    The traits of a way are the conditions, names with values, in which records of its model and image size differ.
     """
-    described = [(record, (record.case.model, record.case.image), _conditions(record)) for record in records]
-    values: dict[tuple[str, int], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for _, model, conditions in described:
-        for name, value in conditions.items():
-            values[model][name].add(value)
+    records = list(records)
+    described = {key: _conditions(record) for key, record in {record.alike: record for record in records}.items()}
+    pairs = {(key[0], *pair) for key, conditions in described.items() for pair in conditions.items()}
+    values = Counter(pair[:2] for pair in pairs)
+    traits = {
+        key: tuple(pair for pair in conditions.items() if values[key[0], pair[0]] > 1)
+        for key, conditions in described.items()
+    }
     ways: dict[Way, list[Record]] = {}
-    for record, model, conditions in described:
-        traits = tuple((name, value) for name, value in conditions.items() if len(values[model][name]) > 1)
-        ways.setdefault((record.case, traits), []).append(record)
+    for record in records:
+        ways.setdefault((record.case, traits[record.alike]), []).append(record)
     return ways
 
 

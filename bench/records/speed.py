@@ -63,8 +63,11 @@ def _window_rates(record: Record) -> Iterator[tuple[Turn, float]]:
 
 def alternate_turns(records: Iterable[Record]) -> set[Turn]:
     """Return the turns of the records that have several: those that cases took alternately."""
-    turns = [{(record.round, window.get("turn", 0)) for window in record.windows} for record in records]
-    return set().union(*(of_record for of_record in turns if len(of_record) > 1))
+    turns = set[Turn]()
+    for record in records:
+        of_record = {(record.round, window.get("turn", 0)) for window in record.windows}
+        turns |= of_record if len(of_record) > 1 else set()
+    return turns
 
 
 def disturbed_turns(records: Iterable[Record]) -> set[Turn]:

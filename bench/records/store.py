@@ -1,7 +1,7 @@
 """The store: a folder with `records.jsonl`, one record a line, appended as each case ends.
 
 This is the only module that writes results. A record is on disk, whole, before the next case starts; a line that was
-cut short costs that record alone.
+cut short costs that record alone. A whole record takes 15 KB of memory, so that reports read each as a `Brief`.
 """
 
 from __future__ import annotations
@@ -9,20 +9,37 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
+from functools import lru_cache
+from hashlib import sha256
 from io import FileIO
+from itertools import accumulate
+from marshal import dumps, loads
 from pathlib import Path
+from struct import Struct
+from typing import Any, cast
 
 from bench.errors import Lost as Lost
 from bench.errors import StoreError
 from bench.files import NO_ROOM, describe_room
+from bench.plans.case import Case
 from bench.plans.words import narrow
-from bench.records.record import Record, read_each
+from bench.records.record import SAMPLES, LeftOut, Record, parse_each, read_each
+from kernels.cards.reading import lines_of, open_lines, open_regular
 
 FILE = "records.jsonl"
 NAMED = 10  # lines left out of a file that are named, each with its reason
 LEAST_ROOM = 16 << 10  # bytes, about a record's
+# fields of a Brief that others have alike, and those that are packed
+SHARED = ("case", "status", "reason", "day", "alike", "device", "environment", "network", "settings", "plan", "input")
+PACKED = (
+    *("wall_s", "latency_stop", "throughput", "throttled", "energy", "largest", "warmup", "cold", "memory", "gate"),
+    *("quantized", "score", "attempts", "weights", "seed"),
+)
+WINDOW = ("turn", "images", "ns", "disturbed")
+WATCHED = ("others", "sm_mhz", "spoilt_s")
 FOLDER_ROUNDS = 1 << 40  # an offset between the rounds of folders that are read apart
 
 
@@ -96,26 +113,125 @@ class Store:
             cure = f"; {describe_room(error, self.folder)}, then --resume" if error.errno in NO_ROOM else ""
             raise StoreError(message + cure) from None
 
-    def read(self) -> list[Record]:
+    def read(self, brief: bool = False) -> list[Record]:
         """Return the records in the order they were written; of a round that was run again, the last.
 
-        Describes the lines that cannot be read in `damage`. Raises StoreError if there is no records file.
+        With `brief` each is a Brief. Describes the lines that cannot be read in `damage`. Raises StoreError if there is
+        no records file.
         """
-        records = []
-        left_out = []
+        records: list[Record | None] = []
+        left_out, places = [], defaultdict[Case, dict[int, int]](dict)
         try:
-            for number, record in read_each(self.file):
-                if isinstance(record, Record):
-                    records.append(record)
-                else:
+            for number, record in (read_brief if brief else read_each)(self.file):
+                if isinstance(record, LeftOut):
                     left_out.append((number, *record))
+                    continue
+                if record.round in (rounds := places[record.case]):
+                    records[rounds[record.round]] = None
+                rounds[record.round] = len(records)
+                records.append(record)
         except OSError as error:
             raise not_read(self.file, error) from None
-        latest = {(record.case, record.round): record for record in records}
-        self.damage = describe_damage(
-            self.file, left_out, {(case.name, number) for case, number in latest}, len(records)
-        )
-        return [record for record in records if latest[record.case, record.round] is record]
+        there = {(case.name, turn) for case, rounds in places.items() for turn in rounds} if left_out else set()
+        self.damage = describe_damage(self.file, left_out, there, len(records))
+        return [record for record in records if record]
+
+
+def read_brief(file: Path) -> Iterator[tuple[int, Record | LeftOut]]:
+    """Yield as `read_each` does, each record as a Brief. Raises OSError."""
+    forms: dict[Any, Any] = {}  # of parts and of records so far, which others share
+    place = end = 0  # of what was read at once: as a rule a line
+    with open_lines(file) as data:
+        for number, one in parse_each(lines_of(data)):
+            if (after := data.tell()) != end:
+                place, end = end, after
+            yield number, cast(Record, Brief(one, file, place, forms)) if isinstance(one, Record) else one
+
+
+class Brief:
+    """A record for reports, in a twentieth of the memory: its numbers are packed, and what is not is read again.
+
+    Of windows there is no `start_ns`, and of what was watched only what reports take.
+    """
+
+    __slots__ = ("_form", "_packed", "_place", "round")
+
+    def __init__(self, record: Record, file: Path, place: int, forms: dict[Any, Any]) -> None:
+        self.round, self._place = record.round, place
+        values = {name: getattr(record, name) for name in PACKED}
+        for name in ("watch", "flushed_watch"):
+            values[name] = {key: one for key, one in getattr(record, name).items() if key in WATCHED}
+        values |= {"counts": [*record.counts], "p50s": {name: record.p50_ns(name) for name in SAMPLES}}
+        parts, packed = [], []
+        for value in values.values():
+            shape = _shape(value, numbers := list[float]())
+            if shape not in forms:
+                codes = "".join("d" if type(one) is float else "q" for one in numbers)
+                forms[shape] = Struct(f"={codes}"), _maker(shape)
+            parts.append(forms[shape])
+            packed.append(forms[shape][0].pack(*numbers))
+        objects = record.plan, record.input, *parts
+        key = (record.case, record.status, record.reason, record.day, record.alike, *map(id, objects))
+        if key not in forms:
+            *places, end = accumulate(map(len, packed), initial=0)
+            makers = zip(places, parts, strict=True)
+            packing = dict(zip(values, ((part[0].unpack_from, at, part[1]) for at, part in makers), strict=True))
+            forms[key] = {name: getattr(record, name) for name in SHARED} | {"file": file, "end": end}, packing
+        self._form = forms[key]
+        self._packed = b"".join((*packed, dumps([tuple(map(window.get, WINDOW)) for window in record.windows])))
+
+    def __getattr__(self, name: str) -> Any:
+        shared, packing = self._form
+        if name in shared:
+            return shared[name]
+        if name not in packing:
+            return getattr(self.whole(), name)
+        unpack, place, make = packing[name]
+        return make(iter(unpack(self._packed, place)))
+
+    def whole(self) -> Record:
+        """Return the record as its line has it. Raises StoreError if that is no longer there."""
+        with open_regular(self.file) as data:
+            for _, one in parse_each(lines_of(data, self._place)):
+                if isinstance(one, Record) and (one.case, one.wall_s) == (self.case, self.wall_s):
+                    return one
+        raise StoreError(f"{self.file} was changed while it was read: try again")
+
+    def p50_ns(self, samples: str) -> float | None:
+        return cast(float | None, self.p50s[samples])
+
+    @property
+    def windows(self) -> list[dict[str, Any]]:
+        return _windows(self._packed[self.end :])
+
+
+@lru_cache(4096)  # the records of a contest, whose ratios take them many times
+def _windows(packed: bytes) -> list[dict[str, Any]]:
+    return [{key: one for key, one in zip(WINDOW, row, strict=True) if one is not None} for row in loads(packed)]
+
+
+def _shape(value: Any, numbers: list[float]) -> Any:
+    """Return JSON with types in place of its numbers, as a key, and append these to `numbers`."""
+    kind = type(value)
+    if kind is float or kind is int:
+        numbers.append(value)
+        return kind
+    if kind is dict:
+        return (dict, *value, *[_shape(inner, numbers) for inner in value.values()])
+    return (list, *[_shape(inner, numbers) for inner in value]) if kind is list else value
+
+
+def _maker(shape: Any) -> Callable[[Iterator[Any]], Any]:
+    """Return a function that makes JSON of a shape, with the numbers that it gets."""
+    if type(shape) is not tuple:
+        return next if shape in (float, int) else lambda numbers: shape
+    kind, *inner = shape
+    if kind is list:
+        makers = [*map(_maker, inner)]
+        return lambda numbers: [make(numbers) for make in makers]
+    half = len(inner) // 2
+    by_key = dict(zip(inner[:half], map(_maker, inner[half:]), strict=True))
+    return lambda numbers: {key: make(numbers) for key, make in by_key.items()}
 
 
 def describe_damage(
@@ -153,29 +269,31 @@ def _last_byte(file: FileIO) -> bytes:
 def narrow_records(
     records: Iterable[Record], only: Iterable[str], exclude: Iterable[str], folders: Iterable[object]
 ) -> list[Record]:
-    """Return the records whose case matches a glob of `only` and none of `exclude`, as `bench.plans.words.narrow` does.
-
-    `folders` are named in its errors.
-    """
+    """Return the records of cases that `narrow` keeps by these globs; `folders` are named in its errors."""
     records = list(records)
     names = dict.fromkeys(record.case.name for record in records)
     kept = set(narrow(names, only, exclude, ", ".join(map(str, folders))))
     return [record for record in records if record.case.name in kept]
 
 
-def read_folders(folders: Iterable[str | Path], *, apart: bool = False) -> tuple[list[Record], list[str]]:
+def read_folders(
+    folders: Iterable[str | Path], *, apart: bool = False, brief: bool = False
+) -> tuple[list[Record], list[str]]:
     """Return the records of several folders, and a sentence for each line that could not be read.
 
     With `apart`, no round of one folder is a round of another: FOLDER_ROUNDS times a folder's place is added to its.
-    Then a record that an earlier folder has, as a copy of it does, counts once.
+    Then a record that an earlier folder has, as a copy of it does, counts once. `brief` is as in `Store.read`.
     """
-    records: dict[object, Record] = {}
-    damage: list[str] = []
+    records, damage, there = list[Record](), list[str](), set[bytes]()
     stores = [Store(folder) for folder in folders]
     for place, store in enumerate(stores):
-        for number, record in enumerate(store.read()):
-            key = repr(vars(record)) if apart and len(stores) > 1 else (place, number)
-            record.round += place * FOLDER_ROUNDS if apart else 0
-            records.setdefault(key, record)
+        for record in cast(Any, store.read(brief)):
+            if apart and len(stores) > 1:
+                text = repr(vars(record.whole() if brief else record))
+                if (digest := sha256(text.encode(errors="replace")).digest()) in there:
+                    continue
+                there.add(digest)
+                record.round += place * FOLDER_ROUNDS
+            records.append(record)
         damage += store.damage
-    return list(records.values()), damage
+    return records, damage

@@ -175,9 +175,9 @@ def _describe_disturbed(runs: list[Record]) -> str:
 
 def throttled_share(record: Record) -> float:
     """Return the share of a record's latency samples that were throttled, or of its throughput if that is larger."""
-    samples, lost_ns = len(record.latency_ns), 1e9 * record.throttled.get("throughput_s", 0.0)
+    (samples, kept), lost_ns = record.counts, 1e9 * record.throttled.get("throughput_s", 0.0)
     ns = sum(window["ns"] for window in record.windows) or record.throughput.get("ns", 1)
-    return max((samples - len(record.kept("latency_ns"))) / max(1, samples), lost_ns / ns)
+    return max((samples - kept) / max(1, samples), lost_ns / ns)
 
 
 def _describe_other_work(runs: list[Record]) -> str:

@@ -89,7 +89,7 @@ def _describe_machine(record: Record) -> tuple[str, str]:
     software += [f"{name} {packages[name]}" for name in runtimes if name in packages]
     sweep = f"plan `{record.plan.get('name')}`, seed {record.seed}"
     parts = (f"{computer}{virtual}", _word(env.get("system"), 0), ", ".join(software), sweep)
-    return f"Machine: {'; '.join(parts)}", record.started[:10]
+    return f"Machine: {'; '.join(parts)}", record.day
 
 
 def _word(text: str | None, place: int) -> str:

@@ -18,7 +18,7 @@ from bench.records.same import by_way
 from bench.records.speed import SpeedRatio, disturbed_turns, images_per_second, other_work, speed_ratio
 from bench.report.evidence import describe_reliability, disturbance, why_no_energy, why_no_memory
 from bench.report.price import Limited, agreement_limit, loss_limit
-from bench.report.rows import Row, joules_per_image, p50_ns, rows_from_records
+from bench.report.rows import Row, joules_per_image, rows_from_records
 from bench.stats import is_beyond, ratio, samples_needed
 
 CONFIDENCE = 0.99  # of a bound on the p99, each by itself
@@ -43,7 +43,7 @@ class Objective:
 
 OBJECTIVES = {
     "throughput": Objective("images/s", images_per_second, True),
-    "latency": Objective("ms at the median", lambda record: (p50_ns(record, "latency_ns") or 0.0) / 1e6 or None, False),
+    "latency": Objective("ms at the median", lambda record: (record.p50_ns("latency_ns") or 0.0) / 1e6 or None, False),
     "energy": Objective("J/image", joules_per_image, False),
 }
 
@@ -120,11 +120,11 @@ def _assess_price(assessment: Assessment, budget: Budget) -> None:
 
 def _assess_p99(assessment: Assessment, limit_ns: float) -> None:
     """Compare the p99 with its limit; too few samples, or too many close to the limit, leave it undecided."""
-    samples, p99 = assessment.row.latency_samples, assessment.row.p99
-    within, limit = sum(ns <= limit_ns for ns in samples), f"{limit_ns / 1e6:g} ms"
+    samples, p99 = assessment.row.samples, assessment.row.p99
     if p99 and p99.upper <= limit_ns:
         return
-    if is_beyond(within, len(samples), P, CONFIDENCE):
+    within, limit = int((assessment.row.latency_samples <= limit_ns).sum()), f"{limit_ns / 1e6:g} ms"
+    if is_beyond(within, samples, P, CONFIDENCE):
         others = max(other_work(assessment.row.records), default=0.0)
         if not others:
             assessment.violated.append(f"p99 over {limit}")
@@ -132,10 +132,10 @@ def _assess_p99(assessment: Assessment, limit_ns: float) -> None:
         assessment.undecided.append(f"p99 over {limit}, while other work took {others:.0%} of this machine's time")
         assessment.samples_missing, assessment.disturbed = samples_needed(P), True
         return
-    next_look = max(samples_needed(P), SAMPLE_GROWTH * len(samples))
-    needed = samples_to_decide(len(samples), len(samples) - within)
-    assessment.samples_missing = min(next_look, needed) - len(samples)
-    why = f"{len(samples)} samples, p99 needs {samples_needed(P)}"
+    next_look = max(samples_needed(P), SAMPLE_GROWTH * samples)
+    needed = samples_to_decide(samples, samples - within)
+    assessment.samples_missing = min(next_look, needed) - samples
+    why = f"{samples} samples, p99 needs {samples_needed(P)}"
     if p99:
         between = f"between {p99.lower / 1e6:.4g} and {p99.upper / 1e6:.4g}"
         why = f"p99 is {p99.value / 1e6:.4g} ms, each bound with 99 % confidence {between}"

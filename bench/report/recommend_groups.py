@@ -68,7 +68,7 @@ def choose_by_group(
     Raises StoreError where no record is of such a model.
     """
     paths = list(dict.fromkeys(folders))
-    records, damage = read_folders(paths, apart=True)
+    records, damage = read_folders(paths, apart=True, brief=True)
     for line in damage:
         tell(type(line)(f"bench: {line}"))
     records = narrow_records(records, only, exclude, paths)

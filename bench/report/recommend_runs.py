@@ -49,13 +49,13 @@ def _to_decide(choice: Choice, folders: Sequence[Path], env: Environment) -> Ite
     folder, record = _folder(first.row, folders), _conditions_of(rows)
     # as before, and more of it
     if record.settings.get("samples", 0) >= P99_SAMPLES and first.samples_missing and folder.is_dir():
-        per_round = len(first.row.latency_samples) / first.row.rounds
+        per_round = first.row.samples / first.row.rounds
         rounds = len(_records_in(first.row, folder, folders)) + ceil(first.samples_missing / per_round)
         why = f"{first.samples_missing:,} more samples may show the p99 of {describe_case(first.row)}"
         duration = _duration(rows[:1], folder, rounds, folders)
         yield f"{elsewhere(record, env)}{why} ({duration})", _command(rows[:1], folder, rounds)
         return
-    needed = max(case.samples_missing + len(case.row.latency_samples) * (not case.disturbed) for case in alike)
+    needed = max(case.samples_missing + case.row.samples * (not case.disturbed) for case in alike)
     rounds = ceil(needed / P99_SAMPLES) if asks else 1
     seconds = sum(row.records[-1].wall_s + asks * P99_SAMPLES * row.p50_ns / 1e9 for row in rows) * rounds
     what = "their p99" if asks else "what is not on record"

@@ -208,7 +208,7 @@ def _evidence(row: Row) -> str:
     clauses, tail = [f"{row.rounds} {plural(row.rounds, 'process', 'processes')}"], "p99 not known"
     if p99 := row.p99:
         tail = f"p99 {digits(p99.value / 1e6)} ms, with 99 % confidence at most {digits(p99.upper / 1e6)}"
-    clauses.append(f"{tail} ({len(row.latency_samples):,} samples)")
+    clauses.append(f"{tail} ({row.samples:,} samples)")
     if row.memory is not None:
         where = "of this process on the device" if row.device == "cuda" else "resident on the host at most"
         clauses.append(f"{row.memory / MIB:,.0f} MiB {where}")

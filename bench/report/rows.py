@@ -6,19 +6,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import chain
 from statistics import median
 from typing import Any
 
 from bench.plans.case import Case
 from bench.records import quality
 from bench.records.baseline import Against, against_baseline, float32_of, measured_ways
-from bench.records.fields import Agreement, Artefact, Largest, MemoryNumber, Quantized, Score
+from bench.records.fields import Agreement, Largest, MemoryNumber, Quantized, Score
 from bench.records.record import Record
 from bench.records.same import Traits, Way, by_way, in_words
 from bench.records.speed import images_per_second, rate_interval, turn_rates, undisturbed
 from bench.roofline.floors import measured_ceilings
-from bench.stats import Quantile, noise, quantile, ratio
+from bench.stats import Quantile, noise, quantile_places, ratio
 from bench.text import USUAL
 from resnet.floors import Ceilings, Floor, described_floors
 
@@ -50,7 +49,7 @@ class Row:
 
     @cached_property
     def p50_ns(self) -> float:
-        return self.median_over_rounds(lambda record: p50_ns(record, "latency_ns")) or 0.0
+        return self.median_over_rounds(lambda record: record.p50_ns("latency_ns")) or 0.0
 
     @cached_property
     def images_per_s(self) -> float:
@@ -71,7 +70,7 @@ class Row:
         """The half-width of the 95 % interval of the p50, relative: of one process's samples, or over the rounds."""
         if self.rounds == 1:
             return noise(self.records[0].kept("latency_ns"))
-        return ratio([(median(record.kept("latency_ns")), 1.0) for record in self.records]).half_width
+        return ratio([(p50, 1.0) for record in self.records if (p50 := record.p50_ns("latency_ns"))]).half_width
 
     @cache  # noqa: B019 - rows last as long as the report
     def floors(self, fusion: str) -> tuple[Floor, ...]:
@@ -134,23 +133,10 @@ class Row:
         return max((number for record in self.records if (number := value(record)) is not None), default=None)
 
     def cold(self, part: str) -> float | None:
-        """Return the median over the rounds of a part of the cold start, in seconds."""
-        return self.median_over_rounds(lambda record: record.cold.get(part))
-
-    @property
-    def artefact(self) -> Artefact:
-        """The file that one would deploy, of the newest record; empty of one that does not have it."""
-        return self.records[-1].cold.get("artefact", Artefact())
-
-    @property
-    def load_s(self) -> float | None:
-        """The median over the rounds of the seconds to have that file ready."""
-        return self.median_over_rounds(lambda record: record.cold.get("artefact", Artefact()).get("load_s"))
-
-    @property
-    def first_answer_s(self) -> float | None:
-        """The median over the rounds of the seconds from a process's start to its first answer."""
-        return self.median_over_rounds(lambda record: record.first_answer_s)
+        """Return the median over the rounds of a part of the cold start, in seconds, or of `first_answer_s`."""
+        return self.median_over_rounds(
+            lambda record: {**record.cold, **record.artefact, "first_answer_s": record.first_answer_s}.get(part)
+        )
 
     @property
     def caches(self) -> str | None:
@@ -160,25 +146,45 @@ class Row:
 
     def p50(self, samples: str) -> float | None:
         """Return the median over the rounds of the medians of a field of samples, in nanoseconds."""
-        return self.median_over_rounds(lambda record: p50_ns(record, samples))
+        return self.median_over_rounds(lambda record: record.p50_ns(samples))
 
     @cached_property
-    def latency_samples(self) -> list[int]:
-        """The latencies of all rounds in nanoseconds, without those taken while the machine throttled."""
-        return list(chain.from_iterable(record.kept("latency_ns") for record in self.records))
+    def samples(self) -> int:
+        """The number of the latencies of all rounds that were not taken while the machine throttled."""
+        return sum(record.counts[1] for record in self.records)
+
+    @property
+    def latency_samples(self) -> Any:
+        """These latencies in nanoseconds, ascending, as an array, which may be large."""
+        import numpy as np
+
+        return np.sort(np.concatenate([np.array(record.kept("latency_ns"), np.int64) for record in self.records]))
 
     @cached_property
+    def _tails(self) -> dict[float, Quantile]:
+        count = self.samples
+        places = {p: at for p in (0.99, 0.999) if (at := quantile_places(count, p))}
+        ordered: Any = self.latency_samples if places else ()
+        return {p: Quantile(*map(int, (*ordered[[*at]], count))) for p, at in places.items()}
+
+    @property
     def p99(self) -> Quantile | None:
         """The p99 of the latency over all rounds; None where their samples do not support it."""
-        return quantile(self.latency_samples, 0.99)
+        return self._tails.get(0.99)
 
-    @cached_property
+    @property
     def p999(self) -> Quantile | None:
-        return quantile(self.latency_samples, 0.999)
+        return self._tails.get(0.999)
 
     def peak_memory(self, number: MemoryNumber) -> int | None:
-        """Return the largest of a memory number over the rounds, in bytes."""
-        return self.most_over_rounds(lambda record: record.memory.get(number))
+        """Return the largest of a memory number over the rounds, in bytes.
+
+        That of the host is of one way of starting: of fresh processes, where there are any, as forked ones have the
+        pages of their server.
+        """
+        forked = [number.startswith("host") and record.runtime.get("process") == "forked" for record in self.records]
+        counted = {id(one) for one, is_forked in zip(self.records, forked, strict=True) if all(forked) or not is_forked}
+        return self.most_over_rounds(lambda record: record.memory.get(number) if id(record) in counted else None)
 
     @property
     def memory(self) -> int | None:
@@ -187,8 +193,8 @@ class Row:
 
     def worst(self, key: Agreement) -> float | None:
         """Return the worst value of the gate's checks over all rounds: the largest error, the least top-1 agreement."""
-        values = [check[key] for record in self.records for check in record.gate.values() if key in check]
-        return (min(values) if key.startswith("top1") else max(values)) if values else None
+        worst = [value for record in self.records if (value := quality.worst_check(record, key)) is not None]
+        return (min if key.startswith("top1") else max)(worst, default=None)
 
 
 def joules_per_image(record: Record) -> float | None:
@@ -200,11 +206,6 @@ def watts(record: Record) -> float | None:
     """Return the mean power of the whole card; None where its energy was not read."""
     seconds = record.energy.get("s")
     return record.energy["joules"] / seconds if seconds and "joules" in record.energy else None
-
-
-def p50_ns(record: Record, samples: str) -> float | None:
-    kept = record.kept(samples)
-    return median(kept) if kept else None
 
 
 def rows_from_records(records: Iterable[Record]) -> list[Row]:
@@ -219,7 +220,8 @@ def rows_from_records(records: Iterable[Record]) -> list[Row]:
     rows = [
         Row(
             way[0], tuple(rounds), ratios.get(way), measured_ceilings(rounds), over_float32.get(way),
-            next((scores[key] for key in map(quality.score_key, rounds) if key in scores), None), way[1],
+            next((scores[key] for key in map(quality.score_key, rounds if scores else ()) if key in scores), None),
+            way[1],
         )
         for way, rounds in measured.items()
     ]  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from statistics import median
+from typing import Any
 
 from bench.plans.words import variant_cell
 from bench.records import quality
@@ -16,8 +17,14 @@ from bench.report.rows import Row, joules_per_image, watts
 from bench.text import WORDS, digits
 
 
-def _cold_total(row: Row) -> float | None:
-    return row.median_over_rounds(lambda record: sum(v for k, v in record.cold.items() if k.endswith("_s")) or None)
+def _cold_s(record: Record) -> float | None:
+    """Return the seconds of all parts of the cold start; None where one is not known, as the import of a forked one."""
+    seconds: list[Any] = [value for part, value in record.cold.items() if part.endswith("_s")]
+    return None if None in seconds else sum(seconds) or None
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:.3g}"
 
 
 def _temperature(record: Record) -> float | None:
@@ -35,8 +42,8 @@ def _memory_share(row: Row) -> float | None:
 
 
 def _throttled_share(row: Row) -> float:
-    samples = sum(len(record.latency_ns) for record in row.records)
-    return (samples - len(row.latency_samples)) / samples
+    samples = sum(record.counts[0] for record in row.records)
+    return (samples - row.samples) / samples
 
 
 CASE = (
@@ -45,7 +52,7 @@ CASE = (
     Column("batch", "batch", lambda row: row.case.batch),
 )
 P50 = Column("p50 ms", "p50_ns", lambda row: row.p50_ns, ms)
-SAMPLES = Column("samples", "samples", lambda row: len(row.latency_samples))
+SAMPLES = Column("samples", "samples", lambda row: row.samples)
 P99 = Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, ms)
 P99_BOUND = Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, ms)
 IMAGES_PER_S = Column("images/s", "images_per_s", lambda row: row.images_per_s, digits, mark=cells.disturbed)
@@ -156,32 +163,28 @@ VIEWS = {
             Column("build", "build_s", lambda row: row.cold("build_s"), digits),
             Column("prepare", "prepare_s", lambda row: row.cold("prepare_s"), digits),
             Column("first", "first_call_s", lambda row: row.cold("first_call_s"), digits),
-            Column("total s", "cold_s", _cold_total, digits),
+            Column("total s", "cold_s", lambda row: row.median_over_rounds(_cold_s), digits),
             Column("caches", "caches", lambda row: row.caches, text=True),
         ),
-        """Cold start, in seconds of a fresh process up to its first answer; import: of torch; build: the model;
-        prepare: the variant (exporting, compiling, tuning); first: the first call; total s: all, and placing
-        inputs; caches: the state of the compile caches on disk (--cold empties them)""",
+        """Cold start, in seconds of a process up to its first answer; import: of torch, not by a forked process; build:
+        the model; prepare: the variant (exporting, compiling, tuning); first: the first call; total s: all, and
+        placing inputs; caches: the state of the compile caches on disk (--cold empties them)""",
     ),
     "deploy": View(
         (
             *CASE,
-            Column("artefact", "artefact", lambda row: row.artefact.get("kind"), text=True),
-            Column("MB", "artefact_bytes", lambda row: row.artefact.get("bytes"), lambda size: f"{size / 1e6:.3g}"),
+            Column("artefact", "artefact", lambda row: row.records[-1].artefact.get("kind"), text=True),
+            Column("MB", "artefact_bytes", lambda row: row.records[-1].artefact.get("bytes"), _mb),
             Column("import", "import_s", lambda row: row.cold("import_s"), digits),
-            Column("load", "load_s", lambda row: row.load_s, digits),
+            Column("load", "load_s", lambda row: row.cold("load_s"), digits),
             Column("first", "first_call_s", lambda row: row.cold("first_call_s"), digits),
-            Column("answer s", "first_answer_s", lambda row: row.first_answer_s, digits),
+            Column("answer s", "first_answer_s", lambda row: row.cold("first_answer_s"), digits),
         ),
         """artefact: the file that one would deploy, of MB; import: of torch, in seconds, as all here; load: from that
         file, in memory already, to what can be called, in a process that found it made, and what it compiles cached
         (a state dict: reading it and preparing); first: the first call; answer s: a fresh process's first answer,
         import, load, placing inputs and first call""",
-        {
-            "answer s": {
-                "-": "its process made the file, or was forked: again with RESNET_BENCH_START=fresh, without --cold"
-            }
-        },
+        {"answer s": {"-": "its process made the file, or was forked (RESNET_BENCH_START=fresh, without --cold)"}},
         wrapped=("variant",),
     ),
     "memory": View(
@@ -195,7 +198,7 @@ VIEWS = {
         ),
         """In MiB, the largest of the rounds; weights: as the variant holds them; alloc., reserved: peaks of torch's
         allocator while measuring; device: this process on the device (NVML), which alone sees ONNX Runtime and
-        captured graphs; host: peak resident set while measuring""",
+        captured graphs; host: peak resident set while measuring, of a forked process with its server's pages""",
         sparse=True,
     ),
     "energy": View(
@@ -230,7 +233,7 @@ VIEWS = {
             IMAGES_PER_S,
             Column("vs fp32", "vs_fp32", lambda row: row.against_float32, cells.times_float32),
             MEMORY,
-            Column("disk", "disk_bytes", lambda row: row.disk_bytes, lambda size: f"{size / 1e6:.3g}"),
+            Column("disk", "disk_bytes", lambda row: row.disk_bytes, _mb),
             Column("rms", "score_rms", lambda row: row.score.get("rms", row.worst("rms_relative")), cells.percent_rms),
             AGREE,
             RIGHT,

@@ -34,7 +34,8 @@ DATASHEETS = {card.key: _datasheet(card) for card in CARDS}
 
 def measured_ceilings(records: Iterable[Record], folder: Path = FOLDER) -> Ceilings | None:
     """Return the ceilings of the one machine and device of all the records; None if several, or not measured."""
-    files = {_file(record, folder) for record in records}
+    sweeps = {(id(record.environment), record.device): record for record in records}
+    files = {_file(record, folder) for record in sweeps.values()}
     file = files.pop() if len(files) == 1 else None
     try:
         return _read_once(file, file.stat().st_mtime_ns) if file and file.exists() else None

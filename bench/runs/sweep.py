@@ -16,7 +16,7 @@ from bench.files import owned_folder
 from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
-from bench.plans.eligible import why_not
+from bench.plans.eligible import why_none
 from bench.plans.plan import Plan
 from bench.plans.scored import labels_in
 from bench.records.fields import Attempt
@@ -140,8 +140,9 @@ class Sweep:
 
     def _split_cases(self) -> tuple[dict[Case, str], list[Case]]:
         """Return the cases that this machine cannot run, with the reasons, and those that it can."""
-        reasons = [(case, why_not(case, self.env, self.plan.reserved)) for case in self.plan.cases]
-        return {case: reason for case, reason in reasons if reason}, [case for case, reason in reasons if not reason]
+        reasons = why_none(self.plan.cases, self.env, self.plan.reserved)
+        skipped = {case: reason for case, reason in reasons.items() if reason}
+        return skipped, [case for case in self.plan.cases if case not in skipped]
 
     @property
     def _in_turns(self) -> bool:

@@ -28,7 +28,7 @@ class Verdict:
     `base` and `head` are geometric means over the rounds, in the metric's unit. `ratio` is head / base; `low` and
     `high` are its 95 % confidence interval, of each test by itself. `p` is corrected for the number of tests. A metric
     that does not vary from round to round has no interval and no p. `kind` is why a verdict is AMBIGUOUS (rounds,
-    throttled, disturbed, caches or noise), and `wanted` how many rounds a side would settle it, if any.
+    throttled, disturbed, caches, process or noise), and `wanted` how many rounds a side would settle it, if any.
     """
 
     case: str
@@ -147,8 +147,8 @@ def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Tes
     base, head = (sides.values(side, metric) for side in NAMES)
     kind, why = ("throttled", sides.throttling()) if metric.timed else ("", [""] * len(sides.common))
     disturbed = sides.lacking_windows(rule.min_rounds) if name == "throughput" else [""] * len(sides.common)
-    if name == "cold-start":
-        kind, (base, head, why) = "caches", sides.with_equal_caches(base, head)
+    if column := {"cold-start": "caches", "host": "process"}.get(name):
+        kind, (base, head, why) = column, sides.alike(column, base, head)
     if name == "throughput":
         base = np.where(sides.disturbed["base"], np.nan, base)
         head = np.where(sides.disturbed["head"], np.nan, head)

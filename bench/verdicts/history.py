@@ -130,6 +130,8 @@ def read_history(
 def _series(frame: DataFrame, name: str, metric: Metric, order: Mapping[str, int]) -> list[Series]:
     value = sum(frame[column].astype("float64") for column in metric.columns) / metric.scale
     choices, seed = frame["choices"].astype("object").fillna(""), frame["seed"].fillna(0)
+    if name == "host":  # a forked process has its server's pages, too
+        choices += np.where(frame["process"] == "forked", " forked", "")
     rows = frame[[*OF_POINT, *MACHINE, *SOFTWARE]].assign(value=value, choices=choices, seed=seed)
     rows = rows[rows["value"] > 0]
     ways = rows[["case", "choices"]].drop_duplicates()

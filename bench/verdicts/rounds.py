@@ -23,6 +23,9 @@ FAILING = tuple(status for status in STATUSES if status not in ("ok", "skipped",
 # The share of a side's rounds that throttling may take before there is no verdict.
 THROTTLED = 0.2
 CACHES = ("fresh", "cold", "partly", "warm", "unused")
+PROCESSES = ("fresh", "forked")
+# Columns that must be alike for a metric: their words but for an unknown one, and how a sentence says them.
+ALIKE = {"caches": (CACHES, "compile caches were"), "process": (PROCESSES, "processes were")}
 
 
 @dataclass(frozen=True)
@@ -135,14 +138,15 @@ class Sides:
         text = "; ".join(clauses)
         return text and f"{text[0].upper()}{text[1:]}: measure again when the machine is quiet."
 
-    def with_equal_caches(self, base: Array, head: Array) -> tuple[Array, Array, list[str]]:
-        """Return the cold starts whose compile caches were in the state that most rounds of both sides have.
+    def alike(self, column: str, base: Array, head: Array) -> tuple[Array, Array, list[str]]:
+        """Return the values whose word in a column of ALIKE is the one that most rounds of both sides have.
 
         The third result is the reason why a common case has none, or empty.
         """
-        states = [self._cache_states(name) for name in NAMES]
+        words_of, clause = ALIKE[column]
+        states = [self._states(name, column) for name in NAMES]
         counts = [
-            np.stack([((state == code) & np.isfinite(side)).sum(-1) for code in range(-1, len(CACHES))], -1)
+            np.stack([((state == code) & np.isfinite(side)).sum(-1) for code in range(-1, len(words_of))], -1)
             for state, side in zip(states, (base, head), strict=True)
         ]
         shared = np.minimum(*counts)
@@ -151,16 +155,16 @@ class Sides:
         reasons = [""] * len(self.common)
         for index in np.flatnonzero(shared.max(-1, initial=0) == 0):
             if all(count[index].any() for count in counts):
-                words = [", ".join(("unknown", *CACHES)[i] for i in np.flatnonzero(count[index])) for count in counts]
-                reasons[index] = f"compile caches were {words[0]} in base, {words[1]} in head"
+                words = [", ".join(("unknown", *words_of)[i] for i in np.flatnonzero(count[index])) for count in counts]
+                reasons[index] = f"{clause} {words[0]} in base, {words[1]} in head"
                 kept[0][index], kept[1][index] = base[index], head[index]
         return kept[0], kept[1], reasons
 
-    def _cache_states(self, name: str) -> Array:
-        codes = {state: float(code) for code, state in enumerate(CACHES)}
-        return self._matrix(
-            name, np.array([codes.get(word, -1.0) for word in self.measured[name]["caches"]], np.float64)
-        )
+    def _states(self, name: str, column: str) -> Array:
+        codes = {state: float(code) for code, state in enumerate(ALIKE[column][0])}
+        unknown = -1.0 if column == "caches" else 0.0  # all processes were fresh before it was on record
+        words = self.measured[name][column]
+        return self._matrix(name, np.array([codes.get(word, unknown) for word in words], np.float64))
 
     def missing(self) -> dict[str, str]:
         """Return the cases that base measured and head did not, with head's reason; failed ones are not among them."""

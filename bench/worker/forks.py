@@ -103,7 +103,8 @@ def _settle(stdin: int, output: int, answers: int) -> int:
         os.dup2(pipe, place)
     os.close(stdin)
     os.close(output)
-    os.setsid()  # a process group, so that its forks die with it
+    os.setsid()  # a process group, so that its forks die with it: it can be killed once it has said that it starts
+    os.write(answers, b'{"stage": "start"}\n')
     tempfile.tempdir, forked = None, True
     cache.notes.clear()
     sys.modules["numpy"].random.seed()  # Python's own generator has a new seed in each fork

@@ -13,7 +13,7 @@ from bench.tuning.trials import Trial
 
 
 class CompileBar(Bar):
-    """A bar of compiled kernels on a terminal; elsewhere a line for each tenth of them."""
+    """A bar of layers whose kernels are compiled on a terminal; elsewhere a line for each tenth of them."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -28,7 +28,7 @@ class CompileBar(Bar):
         self.update(self.task, completed=done, total=total, description=name[: err.width - 40])
         if not err.is_terminal and 10 * done // total > self.tenth:
             self.tenth = 10 * done // total
-            hint(f"compiled {done} of {total}")
+            hint(f"compiled {done} of {total} layers")
 
 
 class TuneLog:

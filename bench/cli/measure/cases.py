@@ -10,7 +10,7 @@ from rich.text import Text
 from bench.cli.console import device_line, hint
 from bench.cli.tables import Column, console_for, out, print_csv, print_table, print_text
 from bench.machine.facts import Environment
-from bench.plans.eligible import why_not
+from bench.plans.eligible import why_none
 from bench.plans.plan import Plan
 from bench.text import plural
 
@@ -23,14 +23,8 @@ COLUMNS = (
 
 def cases_json(plan: Plan, env: Environment) -> list[dict[str, Any]]:
     """Return each case of a plan, whether it runs here, and the reason if not."""
-    reasons: dict[tuple[str | None, ...], str | None] = {}  # none is of a batch or of an image's size
-    rows = []
-    for case in plan.cases:
-        alike = (case.model, case.variant, case.precision, case.launch, plan.reserved.get(case))
-        if alike not in reasons:
-            reasons[alike] = why_not(case, env, plan.reserved)
-        rows.append({"case": case.name, "runs": not reasons[alike], "reason": reasons[alike]})
-    return rows
+    reasons = why_none(plan.cases, env, plan.reserved)
+    return [{"case": case.name, "runs": not reason, "reason": reason} for case, reason in reasons.items()]
 
 
 def print_cases(

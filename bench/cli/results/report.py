@@ -62,7 +62,7 @@ def report(
         _write_pictures(folders, html, stills)
     if parquet or html or stills:
         return
-    records = read_records(folders, filter or (), exclude or ())
+    records = read_records(folders, filter or (), exclude or (), brief=True)
     print_records(records, None, view or "", as_json, as_csv, as_markdown)
     if nothing := nothing_measured(records):
         raise typer.Exit(nothing)

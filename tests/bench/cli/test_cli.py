@@ -132,7 +132,7 @@ def test_a_folder_with_records_is_not_run_into(swept: tuple[subprocess.Completed
 def test_a_first_start_finds_nothing_compiled_and_the_next_does(tmp_path: Path) -> None:
     path = tmp_path / "cold.toml"
     path.write_text(SMALL.replace('"eager"', '"compile"'))
-    usual = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
+    usual = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor"), "RESNET_BENCH_START": "fresh"}
     starts = []
     for name in ("first", "next"):
         done = bench("run", str(path), "-o", str(tmp_path / name), "--input", "noise", **usual)

@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from bench.cli import COMMANDS, app
+from bench.cli import PLACES, app
 from bench.cli.measure import ab as cli_ab
 from bench.cli.measure import sweep as cli_sweep
 from bench.commands import command_line
@@ -22,7 +22,7 @@ from bench.plans.plan import load_plan
 from tests.bench.records.written import Make, write
 from tests.repositories import git
 
-NAMES = [name for _, commands in COMMANDS for name in commands]
+NAMES = [*PLACES]
 MENTIONED = re.compile(rf"\bbench ({'|'.join(NAMES)})\b")
 # Texts that mean a command by its name, and print none to paste: of documents, the page, and what a command is about.
 GENERAL = {

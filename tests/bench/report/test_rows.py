@@ -199,3 +199,20 @@ def test_a_ratio_is_to_the_run_that_is_most_alike_where_records_say_less_than_ot
         for name in names
     ]
     assert [row.choices for row in rows_from_records(records) if row.against is None] == []
+
+
+def test_host_memory_of_fresh_and_forked_rounds_is_not_blended(record: Callable[..., Record]) -> None:
+    def rounds(*ways: str) -> list[Record]:
+        sizes = {"forked": 600, "fresh": 500}
+        return [
+            record(
+                "resnet18/eager/fp32/b1/i64/stream", round=number, runtime={"process": way},
+                memory={"host_resident_peak": sizes[way] + number, "weights": number},
+            )
+            for number, way in enumerate(ways)
+        ]  # fmt: skip
+
+    (row,) = rows_from_records(rounds("forked", "fresh", "forked"))
+    assert (row.memory, row.peak_memory("weights")) == (501, 2)
+    (row,) = rows_from_records(rounds("forked", "forked"))
+    assert row.memory == 601

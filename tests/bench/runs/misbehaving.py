@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.worker import forks as server
+
 
 def main(descriptor: int) -> None:
     text = os.read(0, 4096)
@@ -121,5 +123,23 @@ def spawns(job: dict[str, Any]) -> None:
     job["extra"] = {"grandchild": grandchild.pid}
 
 
+def kills(job: dict[str, Any]) -> None:
+    """Kills the process of this number, if it is one."""
+    if job["victim"]:
+        os.kill(job["victim"], signal.SIGKILL)
+
+
+def run_in_parallel() -> None:
+    """It has run one convolution with two threads, as no server may."""
+    import torch
+
+    torch.set_num_threads(2)
+    torch.conv2d(torch.zeros(2, 64, 56, 56), torch.zeros(64, 64, 3, 3))
+    server.MODULES["parallel"] = ()
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    descriptor, parent, *kind = sys.argv[1:]
+    if kind == ["parallel"]:
+        run_in_parallel()
+    main(server.serve(int(descriptor), *kind) if kind else int(descriptor))

@@ -6,6 +6,7 @@ import time
 
 import bench.worker.__main__
 from bench.runs.job import Notify
+from bench.worker.forks import serve
 
 
 def sleeping(data: object, notify: Notify, pause: object) -> dict[str, object]:
@@ -15,4 +16,8 @@ def sleeping(data: object, notify: Notify, pause: object) -> dict[str, object]:
 
 
 bench.worker.__main__.answer_job = sleeping
-bench.worker.__main__.main(int(sys.argv[1]), int(sys.argv[2]))
+descriptor, parent, *kind = sys.argv[1:]
+if kind:
+    bench.worker.__main__.exit_with(int(parent))
+    descriptor = str(serve(int(descriptor), *kind))
+bench.worker.__main__.main(int(descriptor), int(parent))

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,30 @@ import pytest
 
 from bench.machine.environment import ROOT
 from bench.runs import pipes, process
+from bench.runs.forks import Forks
 from bench.runs.process import Answer, ask
 
+CASE = {"job": "case", "case": "resnet18/eager/fp32/b1/i64/stream", "device": "cpu", "caches": ""}
+CASE |= {"settings": {"threads": 0}}  # a job that may be forked
+both = pytest.mark.parametrize("forks", ["fresh", "forked"], indirect=True)  # ways of starting a process
 
-def child(do: str, limit_s: float = 30, **job: Any) -> Answer:
-    return ask({"do": do} | job, limit_s, module="tests.bench.runs.misbehaving")
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Forks]:
+    with closing(Forks("tests.bench.runs.misbehaving")) as forks:
+        yield forks
+
+
+@pytest.fixture
+def forks(request: pytest.FixtureRequest) -> Forks | None:
+    return request.getfixturevalue("server") if request.param == "forked" else None
+
+
+def child(do: str, limit_s: float = 30, forks: Forks | None = None, **job: Any) -> Answer:
+    os.environ.pop("PYTEST_CURRENT_TEST", None)  # a server is for one environment
+    answer = ask(CASE | {"do": do} | job, limit_s, module="tests.bench.runs.misbehaving", forks=forks)
+    assert answer.data.pop("runtime", None) == (forks and {"process": "forked"})
+    return answer
 
 
 def gone(pid: int) -> bool:
@@ -44,15 +63,17 @@ def test_an_answer_and_the_stages_before_it() -> None:
     assert answer.data["pid"] != os.getpid()
 
 
-def test_a_segmentation_fault() -> None:
-    answer = child("segfault")
+@both
+def test_a_segmentation_fault(forks: Forks | None) -> None:
+    answer = child("segfault", forks=forks)
     assert answer.status == "crash"
     assert "SIGSEGV, in: segfault" in answer.reason
 
 
+@both
 @pytest.mark.skipif(process._count_oom_kills() is None, reason="this kernel does not count what its OOM killer kills")
-def test_killed_from_outside_is_not_for_want_of_memory() -> None:
-    answer = child("killed")
+def test_killed_from_outside_is_not_for_want_of_memory(forks: Forks | None) -> None:
+    answer = child("killed", forks=forks)
     assert answer.status == "crash"
     assert "killed from outside (SIGKILL), not by the kernel's OOM killer, in: killed" in answer.reason
 
@@ -97,27 +118,31 @@ def removed(group: Path) -> bool:
     return not group.exists()
 
 
-def test_the_oom_killer(group: Path) -> None:
-    answer = child("eats", group=str(group / "cgroup.procs"))
+@both
+def test_the_oom_killer(group: Path, forks: Forks | None) -> None:
+    answer = child("eats", forks=forks, group=str(group / "cgroup.procs"))
     assert answer.status == "memory"
     assert "killed by the kernel's OOM killer, in: eats" in answer.reason
 
 
-def test_a_signal_without_a_name() -> None:
-    answer = child("real_time_signal")
+@both
+def test_a_signal_without_a_name(forks: Forks | None) -> None:
+    answer = child("real_time_signal", forks=forks)
     assert answer.status == "crash"
     assert f"died by signal {signal.SIGRTMIN + 3}, in: real_time_signal" in answer.reason
 
 
-def test_an_exit_without_an_answer_keeps_the_last_words() -> None:
-    answer = child("leaves")
+@both
+def test_an_exit_without_an_answer_keeps_the_last_words(forks: Forks | None) -> None:
+    answer = child("leaves", forks=forks)
     assert answer.status == "crash"
     assert "exit status 7" in answer.reason
     assert "words on stdout" in answer.reason
 
 
-def test_an_exit_of_0_without_an_answer_is_a_crash() -> None:
-    answer = child("nothing", silent=True)
+@both
+def test_an_exit_of_0_without_an_answer_is_a_crash(forks: Forks | None) -> None:
+    answer = child("nothing", silent=True, forks=forks)
     assert answer.status == "crash"
     assert "left without an answer, exit status 0, in: nothing" in answer.reason
 
@@ -168,9 +193,10 @@ def test_half_a_character_in_a_reason_can_be_printed() -> None:
     assert answer.reason == "no such file: ?"
 
 
+@both
 @pytest.mark.parametrize("how", ["prepares_to_hang", "prepares_to_crash"])
-def test_an_answer_counts_whatever_comes_after_it(how: str) -> None:
-    answer = child(how)
+def test_an_answer_counts_whatever_comes_after_it(how: str, forks: Forks | None) -> None:
+    answer = child(how, forks=forks)
     assert answer.status == "ok"
     assert answer.wall_s < 20
     assert gone(answer.data["pid"])
@@ -205,15 +231,17 @@ def test_a_process_that_cannot_be_started_is_a_crash() -> None:
     assert told.stdout == "crash its process could not be started: Too many open files\n", told.stderr
 
 
-def test_no_descriptor_stays_open() -> None:
+@both
+def test_no_descriptor_stays_open(forks: Forks | None) -> None:
     before = sorted(os.listdir("/proc/self/fd"))
     for how in ("nothing", "killed", "prepares_to_hang"):
-        child(how)
+        child(how, forks=forks)
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_hang_is_killed_and_tells_where_it_hung() -> None:
-    answer = child("hangs", limit_s=2)
+@both
+def test_a_hang_is_killed_and_tells_where_it_hung(forks: Forks | None) -> None:
+    answer = child("hangs", limit_s=2, forks=forks)
     assert answer.status == "timeout"
     assert answer.wall_s < 20
     assert "killed after 2 s, in: hangs" in answer.reason
@@ -240,14 +268,16 @@ def test_words_without_end_fill_no_disk() -> None:
     assert 1000 < len(answer.reason) < 3000
 
 
-def test_a_fork_that_holds_the_pipe_does_not_hold_the_parent() -> None:
-    answer = child("forks")
+@both
+def test_a_fork_that_holds_the_pipe_does_not_hold_the_parent(forks: Forks | None) -> None:
+    answer = child("forks", forks=forks)
     assert answer.status == "ok"
     assert answer.wall_s < 20
 
 
-def test_what_a_child_started_dies_with_it() -> None:
-    answer = child("spawns")
+@both
+def test_what_a_child_started_dies_with_it(forks: Forks | None) -> None:
+    answer = child("spawns", forks=forks)
     assert soon(lambda: gone(answer.data["grandchild"]))
 
 

@@ -11,7 +11,7 @@ import resnet
 from resnet.archs import Spec
 from resnet.inputs import find_source
 from resnet.model import ResNet
-from resnet.weights.synthetic import LOGIT_SPREAD, _synthesized, digest, synthesize
+from resnet.weights.synthetic import LOGIT_SPREAD, _synthesized, _Uninitialised, digest, synthesize
 
 NAMES = ["resnet18", "resnet50", "resnet152", "resnet152v2", "resnet18-none"]
 
@@ -105,3 +105,11 @@ def test_the_random_state_of_the_caller_is_left_alone(make: Callable[..., ResNet
     torch.manual_seed(5)
     make(Spec.parse("resnet18"), 0, 10, 3, find_source("noise"))
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_model_from_the_cache_draws_no_weights_that_it_then_throws_away() -> None:
+    state = torch.random.get_rng_state()
+    with _Uninitialised():
+        ResNet(Spec.parse("resnet18"))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert torch.zeros(3).normal_().any()  # elsewhere tensors are drawn as ever
