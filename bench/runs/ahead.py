@@ -32,7 +32,7 @@ from bench.runs.turns import Events
 from resnet.cache import check_compile_cache
 from resnet.variants import find_variant
 
-# With fewer, compilers use all cores within one case, and a second process to load what they left is a loss (estimated).
+# With fewer, compilers use all cores within a case, and another process to load what they left is a loss (estimated).
 CORES = 4
 # A guess of what a process that compiles a deep ResNet takes, with a compiler beside it; on the safe side.
 ROOM_BYTES = 5 << 29
