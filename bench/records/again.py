@@ -1,7 +1,7 @@
 """Records measured again: the words that name their cases and conditions on a command line.
 
 Records have digests in place of a user's paths. So a plan's file, a checkpoint or a folder of pictures may be missing
-from the words, and then a sentence that says so stands for the command.
+from the words, or a setting that only a plan can have, and then a sentence that says so stands for the command.
 """
 
 from __future__ import annotations
@@ -46,14 +46,12 @@ def command_again(words: Sequence[object], record: Record, cases: Sequence[Case]
     settings, other = _settings(record, plan.settings if plan else Settings(), () if going_on else cases)
     if plan is None and record.settings and not other and not going_on:
         plan, missing = Plan(ADHOC, "", ()), []  # options say all that its file does
-    if other and plan:
-        missing.append(f"the settings of its plan ({', '.join(other)})")
     options, without = _conditions(record)
     if record.score.get("labelled") and labels_in(record.case.model, "a folder") and "--data" not in more:
         without.append("the folder of its labelled pictures (--data)")
     if record.cold.get("caches") == FRESH and [*words] == ["run"]:
         options.append("--cold")
-    return _command(words, _naming(cases, plan), [*settings, *options, *more], missing + without)
+    return _command(words, _naming(cases, plan), [*settings, *options, *more], missing + without, other if plan else ())
 
 
 def command_to_score(record: Record, cases: Sequence[Case], labels: bool, pictures: int = 0) -> str:
@@ -89,11 +87,19 @@ def command_at_commits(
     return _command(["ab", before, after], [plan, "-f", case] if known else [case], options, missing)
 
 
-def _command(words: Sequence[object], naming: Sequence[str], rest: Sequence[object], missing: Sequence[str]) -> str:
-    if not missing:
+def _command(
+    words: Sequence[object],
+    naming: Sequence[str],
+    rest: Sequence[object],
+    missing: Sequence[str],
+    settings: Sequence[str] = (),
+) -> str:
+    needed = [f"{' and '.join(missing)}, which no record has"] if missing else []
+    needed += [f"its settings {', '.join(settings)}, which no option gives"] if settings else []
+    if not needed:
         return command_line(*words, *naming, *rest)
     behind = shlex.join(map(str, [*naming, *rest]))
-    return f"{NO_COMMAND}{command_line(*words)}` with {' and '.join(missing)}, which no record has, and {behind}"
+    return f"{NO_COMMAND}{command_line(*words)}` with {', '.join(needed)}, and {behind}"
 
 
 def elsewhere(record: Record, env: Environment) -> str:

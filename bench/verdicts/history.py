@@ -129,14 +129,15 @@ def read_history(
 
 def _series(frame: DataFrame, name: str, metric: Metric, order: Mapping[str, int]) -> list[Series]:
     value = sum(frame[column].astype("float64") for column in metric.columns) / metric.scale
-    choices, seed = frame["choices"].astype("object").fillna(""), frame["seed"].fillna(0)
+    way = choices = frame["choices"].astype("object").fillna("")
     if name == "host":  # a forked process has its server's pages, too
-        choices += np.where(frame["process"] == "forked", " forked", "")
-    rows = frame[[*OF_POINT, *MACHINE, *SOFTWARE]].assign(value=value, choices=choices, seed=seed)
+        way = choices.mask(frame["process"] == "forked", (choices + ", forked").str.removeprefix(", "))
+    seed = frame["seed"].fillna(0)
+    rows = frame[[*OF_POINT, *MACHINE, *SOFTWARE]].assign(value=value, choices=choices, way=way, seed=seed)
     rows = rows[rows["value"] > 0]
-    ways = rows[["case", "choices"]].drop_duplicates()
+    ways = rows[["case", "way"]].drop_duplicates()
     several = set(ways["case"][ways["case"].duplicated()])
-    keys = rows.groupby(["case", "choices", *MACHINE], observed=True, dropna=False, sort=False)
+    keys = rows.groupby(["case", "way", *MACHINE], observed=True, dropna=False, sort=False)
     rows = rows.assign(series=keys.ngroup())
     commits = rows.groupby(["series", "git_sha"], observed=True, sort=False)
     over_rounds = {"value": commits["value"].transform("median"), "started": commits["started"].transform("min")}
@@ -147,11 +148,11 @@ def _series(frame: DataFrame, name: str, metric: Metric, order: Mapping[str, int
     for row in points:
         if row.series not in series:
             machine = hardware(str(row.device), row.gpu, row.cpu, row.cores)
-            series[row.series] = Series(str(row.case), name, machine, [])
+            words = (row.way or "as usual") if row.case in several else ""
+            series[row.series] = Series(str(row.case), name, machine, [], choices=words)
         series[row.series].points.append(_point(row, versions))
     for one in series.values():
         one.points.sort(key=lambda point: (order.get(point.sha, len(order)), point.when))
-        one.choices = (one.points[-1].choices or "as usual") if one.case in several else ""
     return list(series.values())
 
 

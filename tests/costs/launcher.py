@@ -1,4 +1,4 @@
-"""Run a command and report what it cost, with all processes that it started: `python -I -S launcher.py FD LIMIT ...`.
+"""Run a command and report what it cost, with all processes that it started: `python -I -S launcher.py FD ...`.
 
 It is a process of its own for two reasons. The kernel counts the memory of whoever starts a process as the process's
 own peak, so that of a large parent would hide a small child's; and a child that outlives its parent is adopted by this

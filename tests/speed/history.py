@@ -13,7 +13,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from tests.speed.scale import Cost, Here, cost_of, main
+from tests.costs.alternate import Spent
+from tests.speed.scale import Here, cost_of, main
 from tests.speed.stores import measured, write_nightly, write_sweep
 
 SIZES = (550, 1_100, 2_200, 4_400)
@@ -35,12 +36,12 @@ def sweep(size: int) -> Path:
     return folder
 
 
-def history(store: Path, cache_folder: Path | None = None) -> Cost:
+def history(store: Path, cache_folder: Path | None = None) -> Spent:
     """Return the cost of the history of a store."""
     return cost_of("-m", "bench", "history", store, "--json", cache_folder=cache_folder)
 
 
-def page(*folders: Path, cache_folder: Path | None = None) -> Cost:
+def page(*folders: Path, cache_folder: Path | None = None) -> Spent:
     """Return the cost of the page of some folders, and tell its size."""
     file = Here.scratch / "page.html"
     cost = cost_of("-m", "bench", "report", *folders, "--html", file, "--force", cache_folder=cache_folder)
@@ -48,7 +49,7 @@ def page(*folders: Path, cache_folder: Path | None = None) -> Cost:
     return cost
 
 
-def again(question: Callable[..., Cost], *places: Path) -> Cost:
+def again(question: Callable[..., Spent], *places: Path) -> Spent:
     """Return what a question costs the second time, when its cache has what the first left."""
     folder = Path(tempfile.mkdtemp(dir=Here.scratch))
     question(*places, cache_folder=folder)
@@ -57,7 +58,7 @@ def again(question: Callable[..., Cost], *places: Path) -> Cost:
     return cost
 
 
-QUESTIONS: dict[str, Callable[[int], Cost]] = {
+QUESTIONS: dict[str, Callable[[int], Spent]] = {
     "history": lambda size: history(nightly(size)),
     "history again": lambda size: again(history, nightly(size)),
     "page": lambda size: page(*sorted(nightly(size).iterdir())),

@@ -4,7 +4,7 @@
     python -m tests.speed.scale report load --sizes 1000,1000000  # a million are 7 GB of lines
     python -m tests.speed.scale --base CHECKOUT --json FILE       # in turns with another checkout
 
-A question is a function of a size; it runs a fresh process on the checkout in `Here` and returns its Cost. `polars`
+A question is a function of a size that runs a process on the checkout in `Here` and returns what it cost. `polars`
 reads the same lines with polars, from a folder that `pip install --target DIR polars` filled and `--path DIR` names.
 """
 
@@ -15,17 +15,18 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
-from functools import cache
-from math import log
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from bench.machine.environment import ROOT
+from tests.costs.alternate import Side, Spent, alternate, exponent, spend
+
 SIZES = (1_000, 10_000, 100_000)
 TEMPLATES = [ROOT / "results" / name / "records.jsonl" for name in ("cpu-quick", "cpu-precisions")]
 DRAWS = 4  # different lines of a template; more of them change no cost
@@ -33,48 +34,23 @@ POLARS = "import sys, polars; print(polars.read_ndjson(sys.argv[1], infer_schema
 LOAD = "import sys, bench; print(len(bench.load(sys.argv[1])))"
 
 
-class Cost(NamedTuple):
-    """CPU seconds of a process and of those that it waited for; the peak resident memory of the largest of them."""
-
-    cpu_s: float
-    peak_mib: float
-
-
 class Here:
     """The checkout that is measured, the folder for what is written, and further folders of Python packages."""
 
-    checkout = ROOT
+    side = Side("here", ROOT)
     scratch = Path(tempfile.gettempdir())
     path = ""
 
 
-def cost_of(*words: str | Path, cache_folder: Path | None = None) -> Cost:
+def cost_of(*words: str | Path, cache_folder: Path | None = None) -> Spent:
     """Return the cost of `python WORDS` on the checkout, with its own cache unless one is given.
 
-    Raises ChildProcessError, with the end of what it printed, unless it exits with 0. A process starts with the peak
-    of the one that started it, so this one stays small.
+    Raises CostError unless it exits with 0.
     """
-    own = Path(tempfile.mkdtemp(dir=Here.scratch)) if cache_folder is None else cache_folder
-    variables = {"PYTHONPATH": f"{Here.checkout}{os.pathsep}{Here.path}", "RESNET_CACHE": str(own)}
-    variables |= {"OMP_NUM_THREADS": "1", "COLUMNS": "80"}
-    with tempfile.TemporaryFile(dir=Here.scratch) as output:
-        child = subprocess.Popen(
-            [sys.executable, *map(str, words)],
-            env=os.environ | variables,
-            cwd=Here.scratch,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(-min(2000, output.seek(0, os.SEEK_END)), os.SEEK_END)
-        printed = output.read().decode(errors="replace")
-    if cache_folder is None:
-        shutil.rmtree(own)
-    if child.returncode:
-        raise ChildProcessError(f"python {' '.join(map(str, words))} exits with {child.returncode}:\n{printed}")
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    with tempfile.TemporaryDirectory(dir=Here.scratch) as own:
+        path = os.pathsep.join(filter(None, (str(Here.side.root), Here.path)))
+        variables = {"PYTHONPATH": path, "RESNET_CACHE": str(cache_folder or own), "OMP_NUM_THREADS": "1"}
+        return spend(["python", *map(str, words)], Here.side, variables | {"COLUMNS": "80"})
 
 
 # ---- records
@@ -136,17 +112,17 @@ def _varied(record: dict[str, Any], draw: random.Random) -> dict[str, Any]:
 # ---- questions
 
 
-def report(size: int, *options: str) -> Cost:
+def report(size: int, *options: str) -> Spent:
     """Return the cost of the table of so many records."""
     return cost_of("-m", "bench", "report", results(size), *options)
 
 
-def load(size: int) -> Cost:
+def load(size: int) -> Spent:
     """Return the cost of the frame of so many records that have no index."""
     return cost_of("-c", LOAD, results(size))
 
 
-def indexed(size: int) -> Cost:
+def indexed(size: int) -> Spent:
     """Return the cost of the frame of so many records that have an index."""
     index = Path(tempfile.mkdtemp(dir=Here.scratch))
     cost_of("-c", LOAD, results(size), cache_folder=index)
@@ -155,7 +131,7 @@ def indexed(size: int) -> Cost:
     return cost
 
 
-QUESTIONS: dict[str, Callable[[int], Cost]] = {
+QUESTIONS: dict[str, Callable[[int], Spent]] = {
     "report": report,
     "report --json": lambda size: report(size, "--json"),
     "recommend": lambda size: cost_of("-m", "bench", "recommend", results(size)),
@@ -168,32 +144,37 @@ QUESTIONS: dict[str, Callable[[int], Cost]] = {
 # ---- growth
 
 
-def growth(costs: dict[int, Cost]) -> dict[str, float | None]:
+def growth(costs: dict[int, Spent]) -> dict[str, float | None]:
     """Return the exponent of the CPU time, and the memory and time of a record: of what is over the smallest size."""
-    sizes = sorted(costs)
-    first, last = costs[sizes[0]], costs[sizes[-1]]
-    memory = 1024 * (last.peak_mib - first.peak_mib) / (sizes[-1] - sizes[0])
-    over = [(log(size - sizes[0]), log(max(1e-3, costs[size].cpu_s - first.cpu_s))) for size in sizes[1:]]
-    (x0, y0), (x1, y1) = over[0], over[-1]
-    exponent = (y1 - y0) / (x1 - x0) if x1 > x0 else None
-    each_us = 1e6 * (last.cpu_s - first.cpu_s) / (sizes[-1] - sizes[0])
-    return {"exponent": exponent, "us_a_record": each_us, "kib_a_record": memory}
+    first, *others = sorted(costs)
+    last, start = others[-1], costs[first]
+    over = [max(1e-3, costs[size].cpu_s - start.cpu_s) for size in others]
+    each_us, memory = (
+        value / (last - first) for value in (1e6 * over[-1], 1024 * (costs[last].peak_mib - start.peak_mib))
+    )
+    power = exponent([size - first for size in others], over) if others[1:] else None
+    return {"exponent": power, "us_a_record": each_us, "kib_a_record": memory}
 
 
-def measure(question: Callable[[int], Cost], sizes: list[int], checkouts: dict[str, Path], times: int) -> Any:
-    """Return the least cost of each size by checkout, measured in turns."""
-    least: dict[str, dict[int, Cost]] = {name: {} for name in checkouts}
+def on(side: Side, question: Callable[[int], Spent], size: int) -> Spent:
+    """Return the answer to a question on a checkout."""
+    Here.side = side
+    return question(size)
+
+
+def measure(question: Callable[[int], Spent], sizes: list[int], pair: list[Side], times: int) -> Any:
+    """Return the least CPU time and peak of each size by checkout, measured in turns."""
+    least: dict[str, dict[int, Spent]] = {side.name: {} for side in pair}
     for size in sizes:
-        for _ in range(times):
-            for name, checkout in checkouts.items():
-                Here.checkout = checkout
-                cost = question(size)
-                before = least[name].get(size, cost)
-                least[name][size] = Cost(*map(min, before, cost))
+        for side, spent in zip(
+            pair, alternate([partial(on, side, question, size) for side in pair], times), strict=True
+        ):
+            peak = min(one.peak_mib for one in spent)
+            least[side.name][size] = replace(min(spent, key=lambda one: one.cpu_s), peak_mib=peak)
     return least
 
 
-def main(questions: dict[str, Callable[[int], Cost]] = QUESTIONS, usual: tuple[int, ...] = SIZES) -> int:
+def main(questions: dict[str, Callable[[int], Spent]] = QUESTIONS, usual: tuple[int, ...] = SIZES) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("questions", nargs="*", metavar="QUESTION", help=f"of {', '.join(questions)} (all)")
     parser.add_argument("--sizes", default=",".join(map(str, usual)), help="numbers of records (%(default)s)")
@@ -203,15 +184,14 @@ def main(questions: dict[str, Callable[[int], Cost]] = QUESTIONS, usual: tuple[i
     parser.add_argument("--path", default="", metavar="DIR", help="a folder with further packages, as polars")
     parser.add_argument("--scratch", type=Path, help="where the records are written (the usual temporary folder)")
     asked = parser.parse_args()
-    checkouts = {"base": asked.base.resolve()} if asked.base else {}
-    checkouts |= {"here": ROOT}
+    pair = [*([Side("base", asked.base.resolve())] if asked.base else []), Side("here", ROOT)]
     wanted = asked.questions or [name for name in questions if name != "polars" or asked.path]
     sizes = [1, *sorted(map(int, asked.sizes.split(",")))]  # what one record costs is the start
     answers: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=asked.scratch, prefix="bench-scale-") as scratch:
         Here.scratch, Here.path = Path(scratch), str(Path(asked.path).resolve()) if asked.path else ""
         for name in wanted:
-            costs = measure(questions[name], sizes, checkouts, asked.times)
+            costs = measure(questions[name], sizes, pair, asked.times)
             answers[name] = {of: _as_json(by_size) for of, by_size in costs.items()}
             for of, by_size in costs.items():
                 print(f"{name:14} {of}  {_in_words(by_size)}", flush=True)
@@ -221,15 +201,16 @@ def main(questions: dict[str, Callable[[int], Cost]] = QUESTIONS, usual: tuple[i
     return 0
 
 
-def _in_words(costs: dict[int, Cost]) -> str:
+def _in_words(costs: dict[int, Spent]) -> str:
     cells = ", ".join(f"{size:,}: {cost.cpu_s:.2f} s {cost.peak_mib:.0f} MiB" for size, cost in costs.items())
     grown = growth(costs)
     exponent = "" if grown["exponent"] is None else f"n^{grown['exponent']:.2f}  "
     return f"{exponent}{grown['us_a_record']:.0f} us, {grown['kib_a_record']:.2f} KiB a record  ({cells})"
 
 
-def _as_json(costs: dict[int, Cost]) -> dict[str, Any]:
-    return {"costs": {str(size): cost._asdict() for size, cost in costs.items()}} | growth(costs)
+def _as_json(costs: dict[int, Spent]) -> dict[str, Any]:
+    figures = {str(size): {"cpu_s": cost.cpu_s, "peak_mib": cost.peak_mib} for size, cost in costs.items()}
+    return {"costs": figures} | growth(costs)
 
 
 if __name__ == "__main__":

@@ -117,16 +117,20 @@ def test_seed_pictures_and_classes_are_given_again() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"plan": {"name": "theirs"}, "settings": {"noise": 0.5}}, "the file of its plan theirs"),
-        ({"input": {"source": "folder"}}, "the folder of its pictures (--input)"),
-        ({"network": {"weights": "file"}}, "its checkpoint (--weights)"),
-        ({"settings": {"steal": 0.5}}, "the settings of its plan (steal)"),
+        ({"plan": {"name": "theirs"}, "settings": {"noise": 0.5}}, "the file of its plan theirs, which no record has"),
+        ({"input": {"source": "folder"}}, "the folder of its pictures (--input), which no record has"),
+        ({"network": {"weights": "file"}}, "its checkpoint (--weights), which no record has"),
+        ({"settings": {"steal": 0.5}}, "its settings steal, which no option gives"),
+        (
+            {"settings": {"steal": 0.5}, "input": {"source": "folder"}},
+            "the folder of its pictures (--input), which no record has, its settings steal, which no option gives",
+        ),
     ],
 )
-def test_what_no_record_has_is_said(fields: dict[str, Any], said: str) -> None:
+def test_what_no_record_has_or_no_option_gives_is_said(fields: dict[str, Any], said: str) -> None:
     (record,) = records(Selection(ONE.name))
     text = command_again(["run"], replace(record, **fields), [ONE], "--rounds", 6)
-    assert text.startswith(f"`{command_line('run')}` with {said}, which no record has")
+    assert text.startswith(f"`{command_line('run')}` with {said}, and ")
     assert text.endswith("--rounds 6")
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from bench.records.store import Store
 from bench.verdicts.history import FAMILY_ALPHA, Point, Series, find_changes, least_points, read_history, sparkline
 from bench.verdicts.history_text import print_history
 from bench.verdicts.stores import results_folders
+from tests.bench.records.written import quick, write
 
 CASE = "resnet18/eager/fp32/b1/i64/stream"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -187,6 +189,23 @@ def test_runs_with_other_threads_are_a_series_of_their_own(store: Path, record: 
     points = {one.name: len(one.points) for one in read_history([store], ["latency"])}
     assert points.pop(f"{CASE} (threads 3)") == 1
     assert list(points.values()) == [9]
+
+
+def test_host_memory_of_forked_processes_is_a_series_of_its_own_that_a_command_confirms(tmp_path: Path) -> None:
+    for i, (way, threads) in product(range(20), (("fresh", 0), ("forked", 0), ("forked", 3))):
+        size = (400 + 60 * (i > 9) + 200 * (way == "forked") + i % 3) << 20
+        some = quick(round=i, memory={"host_resident_peak": size}, runtime={"process": way})
+        some.settings, some.environment = (
+            {"threads": threads} if threads else {},
+            {"git": {"sha": f"{i:012x}".ljust(40, "0"), "dirty": False}},
+        )  # type: ignore[typeddict-item]
+        write(tmp_path / f"{way}{threads}", some)
+    history = read_history([tmp_path], ["host"])
+    assert {one.choices: len(one.points) for one in history} == {"as usual": 20, "forked": 20, "threads 3, forked": 20}
+    at = f"{9:012x}", f"{10:012x}", CASE
+    commands = {one.choices: one.changes[0].confirm(CASE) for one in history}
+    assert commands.pop("threads 3, forked") == command_line("ab", *at, "--threads", 3)
+    assert set(commands.values()) == {command_line("ab", *at)}
 
 
 def test_commits_without_a_place_are_left_out_and_told_or_refused_in_a_shallow_clone(store: Path) -> None:
