@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -83,3 +84,14 @@ def _groups(controller: str, mount: Path, groups: Path) -> Iterator[Path]:
                 yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(top))
     if not seen:
         raise FileNotFoundError("no control groups are mounted")
+
+
+def busy_share(seconds: float) -> float:
+    """Return the share of the time of the processors of this process, over the next seconds, that anything took."""
+    import psutil  # here, as a Python without any packages names this checkout's commit
+
+    shares = psutil.cpu_percent(seconds, percpu=True)
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(shares))
+    # the numbers do not fit where a core is off line, or a container counts its cores from 0
+    ours = [shares[core] for core in allowed] if max(allowed) < len(shares) else shares
+    return sum(ours) / len(ours) / 100

@@ -32,9 +32,9 @@ from bench.runs.turns import Events
 from resnet.cache import check_compile_cache
 from resnet.variants import find_variant
 
-# With fewer cores, compilers use them all within one case, and a second process to load what the first left is a loss.
+# With fewer, compilers use all cores within a case, and another process to load what they left is a loss (estimated).
 CORES = 4
-# A process that compiles ResNet-152, with a compiler beside it (1.6 GB and 0.5 GB on a 2-core EPYC VM, 2026-11-29).
+# A guess of what a process that compiles a deep ResNet takes, with a compiler beside it; on the safe side.
 ROOM_BYTES = 5 << 29
 SHARE = 0.4  # of a budget, at most
 

@@ -28,7 +28,7 @@ from resnet.variants import find_variant
 VARIABLE = "RESNET_BENCH_START"
 WAYS = ("fresh", "fork")  # the first is the usual one, until `python -m tests.speed.starts` has passed
 LIMIT_S = 300.0  # of the imports of a server, on a machine that is busy
-WORD_S = 60.0  # of the first word of its child, meanwhile no signal interrupts
+WORD_S = 60.0  # of its words as it forks, and of the first one of its child: meanwhile no signal interrupts
 NO_GPU = "forked cases were not yet compared with fresh ones on a GPU"
 PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
 Started = tuple[subprocess.Popen[bytes], int]
@@ -97,7 +97,10 @@ class Server:
         try:
             words = self._requests.recv(1 << 16)
         except OSError as error:
-            words, self.why = b"", f"its server does not answer: {error}"
+            self.close()
+            self.why = f"its server did not answer: {error}"
+            return {"why": self.why}
+        self._requests.settimeout(WORD_S)  # once it has said that it is ready
         if words:
             said: Json = json.loads(words)
             self.why = said.get("why", "")

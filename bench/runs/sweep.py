@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, count, groupby
-from pathlib import Path
 from threading import Event, Lock
 
 from bench.files import owned_folder
@@ -116,7 +115,7 @@ class Sweep:
                     for place, case in enumerate(cases)
                     if (case, number) not in done
                 ]
-                for _, group in groupby(due, lambda turn: "" if self._takes_turns(turn.case) else turn.case.name):
+                for _, group in groupby(due, lambda t: "" if self._in_turns and not t.case.largest else t.case.name):
                     if within := [turn for turn in group if not self._over_budget(turn.case)]:
                         yield within
 
@@ -146,14 +145,12 @@ class Sweep:
 
     @property
     def _in_turns(self) -> bool:
-        """True where cases take turns; on a GPU each process has the device to itself."""
+        """True where cases take turns: on a GPU each process has the device to itself."""
         return self.plan.settings.turns > 1 and self.plan.timed and device(self.env) == "cpu"
-
-    def _takes_turns(self, case: Case) -> bool:
-        return self._in_turns and not case.largest
 
     def _run(self, case: Case, number: int, place: int) -> Record:
         reference = self._references.of(case, number)
+        self._compile_ahead(case)
         with self._lock:
             self.events.starts(case)
         started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -203,28 +200,31 @@ class Sweep:
 
     def _run_alike(self, turns: list[Turn], numbers: Iterator[int]) -> Generator[Record | None]:
         """Run cases that are compared with each other; yield each record, and None after each part but the last."""
-        number, places, settings = turns[0].round, {turn.case: turn.place for turn in turns}, self.plan.settings
-        due = {(case, number) for case in places}
+        number, places, before = turns[0].round, {turn.case: turn.place for turn in turns}, len(self.left_out)
         reference = self._references.of(turns[0].case, number)
         if reference.status != "ok":
             yield from (turn.run() for turn in turns)  # none has a process
             return
-        settings = replace(settings, group_s=max(0.0, min(settings.group_s, self._budget.left_s())))
         start, chance = partial(self._start, reference.data["paths"]), random.Random(f"turns {self.seed} {number}")
-        group = Group(list(places), start, settings, chance, numbers, over=self._over_budget, events=self.events)
+        group = Group(
+            list(places), start, self.plan.settings, chance, numbers,
+            over=self._over_budget, left_s=self._budget.left_s, events=self.events,
+        )  # fmt: skip
+        kept: list[Record] = []
         again: list[tuple[Ended, str]] = []  # alone, when no other process of the group is left
         self._live.append((number, group.live))
         for member in group.run():
             if isinstance(member, list):
-                ran = [one for one in [*self.records, *self.unfinished()] if (one.case, one.round) in due]
-                self.events.so_far(ran, len(due) - len(ran))
+                ran = [*kept, *(one for one in self.unfinished() if one.case in places)]
+                self.events.so_far(ran, len(places.keys() - {one.case for one in ran} - set(self.left_out[before:])))
                 yield None
                 continue
             ended = replace(member, answer=checked(self._job(member.case, {}), member.answer))
             if not ended.attempts and (reason := reason_to_retry(ended.answer, self.plan.timed)):
                 again.append((ended, reason))
             else:
-                yield self._keep(ended, number, places[ended.case])
+                kept.append(self._keep(ended, number, places[ended.case]))
+                yield kept[-1]
         for ended, reason in again:
             ended = self._try_again(ended, reason, reference.data["paths"])
             yield self._keep(ended, number, places[ended.case])
@@ -232,33 +232,32 @@ class Sweep:
     @contextmanager
     def _start(self, paths: dict[str, str], case: Case) -> Iterator[process.Child]:
         """Start a process of the case, which takes turns."""
+        self._compile_ahead(case)
         self.events.starts(case)
-        with self._caches(case) as caches:
+        with owned_folder("cold") if self.cold else nullcontext("") as caches:
             job = replace(self._job(case, paths), caches=str(caches), in_turns=True)
             with process.started(job.to_json(), self.events.stage, talks=True, forks=self._forks) as child:
                 yield child
 
     def _measure(self, case: Case, paths: dict[str, str]) -> process.Answer[CaseAnswer]:
-        """Run one process of the case, with the caches of `_caches`; with batch `max` a search, which takes many."""
+        """Run one process of the case; with batch `max` a search, which takes many."""
         ask, job = self._ask_stoppable(), self._job(case, paths)
         if case.largest:
             return largest.search_largest(ask, job, self.events.stage)
         if ask is process.ask:
             ask = partial(ask, forks=self._forks)
-        with self._caches(case) as caches:
+        with owned_folder("cold") if self.cold else nullcontext("") as caches:
             return request(replace(job, caches=str(caches)), job.settings.limit_s, self.events.stage, ask)
 
     def _job(self, case: Case, paths: dict[str, str]) -> CaseJob:
         settings, build, data = self.plan.settings, self.plan.build, labels_in(case.model, self.data)
         return CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=build, data=data)
 
-    def _caches(self, case: Case) -> AbstractContextManager[Path | str]:
-        """Return the context of a process's compile caches; before the first that compiles, all are compiled ahead."""
+    def _compile_ahead(self, case: Case) -> None:
+        """Compile all that is to be compiled ahead, before the first case that compiles has a process."""
         if self._to_compile and find_variant(case.variant).compiles_long:
             ahead, self._to_compile = self._to_compile, []
             compile_ahead(ahead, self.env, self._budget.left_s(), self.events)
-            self.events.starts(case)
-        return owned_folder("cold") if self.cold else nullcontext("")
 
     def _make_references(self, cases: list[Case]) -> process.Answer[ReferenceAnswer]:
         self.events.starts(f"making references for {cases[0].model} at {cases[0].image}")
@@ -274,8 +273,8 @@ class Sweep:
     def _record(self, ended: Ended, number: int, place: int) -> Record:
         answer, names = ended.answer, {field.name for field in fields(Record)}
         measured = {key: value for key, value in answer.data.items() if key in names} | {"attempts": ended.attempts}
-        times = ended.started, answer.wall_s
-        record = Record(ended.case, number, answer.status, answer.reason, place, "", *times, **measured)
+        how = answer.status, answer.reason, place, "", ended.started, answer.wall_s
+        record = Record(ended.case, number, *how, **measured)
         if self.plan.timed:
             withhold(record)
         return record

@@ -6,7 +6,6 @@ A disturbed window is taken again, once the machine is quiet.
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections import deque
@@ -18,7 +17,7 @@ from itertools import count
 from statistics import median
 from typing import Any
 
-from bench.machine.limits import free_memory
+from bench.machine.limits import busy_share, free_memory
 from bench.plans.case import Case
 from bench.plans.settings import Settings
 from bench.records.baseline import BASELINE
@@ -41,8 +40,6 @@ TURNS_SHARE = 0.2  # of the group's time, for turns at least, however long its p
 FINISH_S = 1.0  # the gate and the answer of a case after its turns
 # Memory that must be free for another process: that of the largest so far, twice, as preparing takes more than running.
 ROOM_FACTOR, ROOM_BYTES = 2.0, 1 << 28
-
-Start = Callable[[Case], AbstractContextManager[Child]]
 
 
 class Events:
@@ -113,17 +110,18 @@ class Group:
     """Cases that are compared, in the order in which they are prepared; `start` starts a case's process.
 
     A case that is `over`, with so many seconds after it, is left out, and one that is `late` comes after the others;
-    the other functions ask this machine.
+    turns end when no seconds are `left_s`; the other functions ask this machine.
     """
 
     cases: Sequence[Case]
-    start: Start
+    start: Callable[[Case], AbstractContextManager[Child]]
     settings: Settings
     draw: random.Random
     numbers: Iterator[int] = field(default_factory=lambda: count(1))  # of turns, see `next_turn`
     free_memory: Callable[[], int] = free_memory
-    busy_share: Callable[[float], float] = lambda seconds: busy_share(seconds)
+    busy_share: Callable[[float], float] = busy_share
     over: Callable[[Case, float], bool] = lambda case, more_s: False
+    left_s: Callable[[], float] = lambda: float("inf")
     late: Callable[[Case], bool] = lambda case: find_variant(case.variant).compiles_long
     events: Events = field(default_factory=Events)
     live: list[Member] = field(default_factory=list)
@@ -135,7 +133,11 @@ class Group:
         and as long as there is room what may be the fastest. A case that ran out of memory beside others is run again
         alone.
         """
-        self._begun, self._patience_s, self._turn = time.monotonic(), PATIENCE * self.settings.group_s, 0
+        self._begun, self._patience_s, self._turn = (
+            time.monotonic(),
+            PATIENCE * min(self.settings.group_s, self.left_s()),
+            0,
+        )
         self._vain_turn = 0  # the last in which the machine did not become quiet
         self._attempts: dict[Case, Attempt] = {}  # those that ran out of memory
         waiting = deque(sorted(self.cases, key=lambda case: (case.variant != BASELINE, self.late(case))))
@@ -172,8 +174,8 @@ class Group:
             case = waiting.popleft()
             if self.over(case, FINISH_S * len(live)):
                 continue
-            started = datetime.now(UTC).isoformat(timespec="seconds")
-            member = Member(case, stack.enter_context(self.start(case)), started)
+            child = stack.enter_context(self.start(case))
+            member = Member(case, child, datetime.now(UTC).isoformat(timespec="seconds"))
             if words := member.hear(member.child.work(self.settings.limit_s)):
                 self.events.ready(case, words["p50_ns"])
                 member.resident_bytes = words["resident_bytes"]
@@ -189,8 +191,9 @@ class Group:
 
     def _take_turns(self, live: list[Member]) -> Iterator[Ended]:
         """Go round the cases that are open, in another order each time, until none is or the time is up."""
-        share_s = self.settings.group_s
-        until = max(self._begun + share_s - FINISH_S * len(live), time.monotonic() + TURNS_SHARE * share_s)
+        now, share_s, left_s = time.monotonic(), self.settings.group_s, max(0.0, self.left_s())
+        until = min(self._begun + share_s, now + left_s) - FINISH_S * len(live)
+        until = max(until, now + TURNS_SHARE * min(share_s, left_s))
         for _ in range(self.settings.turns):
             begun = all(member.windows for member in live)  # else the fastest may be one that has none yet
             due = [] if len(live) < 2 else open_members(live, self.settings.ratio) if begun else list(live)
@@ -287,14 +290,3 @@ def next_turn(records: Iterable[Record], number: int) -> int:
     Turn 0 is what a case has that measured alone.
     """
     return 1 + max((window.get("turn", 0) for r in records if r.round == number for window in r.windows), default=0)
-
-
-def busy_share(seconds: float) -> float:
-    """Return the share of the time of the processors of this process, over the next seconds, that anything took."""
-    import psutil  # here, as a Python without any packages names this checkout's commit
-
-    shares = psutil.cpu_percent(seconds, percpu=True)
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(shares))
-    # the numbers do not fit where a core is off line, or a container counts its cores from 0
-    ours = [shares[core] for core in allowed] if max(allowed) < len(shares) else shares
-    return sum(ours) / len(ours) / 100

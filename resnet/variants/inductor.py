@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -32,65 +32,77 @@ def kept(frozen: nn.Module | None = None) -> Iterator[None]:
     """Have Inductor keep the checks of this context, and the graphs of a module whose weights are `frozen`.
 
     The weights become part of its keys, though a graph is given those of the process that loads it, by name, and no
-    kernel has any. So does the number of threads, for which code is generated (torch before 2.13 leaves it out).
+    kernel has any. So does the number of threads, for which code is generated (torch before 2.13 leaves it out). What
+    a release has under no name that is known here is not kept.
     """
-    from torch._inductor import codecache
+    with ExitStack() as stack:
+        with suppress(AttributeError, ImportError):
+            for patch in _patches(frozen):
+                stack.enter_context(patch)
+        yield
+
+
+def _patches(frozen: nn.Module | None) -> Iterator[AbstractContextManager[Any]]:
+    """Yield what `kept` changes; packed weights come last, as they enter a key by their shape: after the digest."""
     from torch._inductor.cpu_vec_isa import VecISA
 
-    config, pickler = torch.compiler.config, codecache.FxGraphCachePickler
-    tag = f"{config.cache_key_tag} {torch.get_num_threads()} threads {_digest(frozen) if frozen else ''}"
-    patches = [
-        config.patch(cache_key_tag=tag),  # type: ignore[attr-defined]
-        mock.patch.object(VecISA, "check_build", _checked_once(VecISA.check_build)),
-        mock.patch.object(pickler, "_reduce_tensor", _reduced(pickler._reduce_tensor)),
-    ]
+    yield mock.patch.object(VecISA, "check_build", _checked_once(VecISA.check_build))
+    config, digest = torch.compiler.config, ""
+    if frozen:
+        with suppress(Exception):  # of a user's tensors, which may have no bytes to read
+            digest = _digest(frozen)
+    tag = f"{config.cache_key_tag} {torch.get_num_threads()} threads {digest}"
+    yield config.patch(cache_key_tag=tag)  # type: ignore[attr-defined]
+    if not digest:
+        return
+    from torch._inductor import codecache
+    from torch._inductor.freezing_utils import is_frozen_param
+
+    def is_packed(tensor: Tensor) -> bool:
+        return tensor.is_mkldnn and is_frozen_param(tensor)
+
+    pickler = codecache.FxGraphCachePickler
+    yield mock.patch.object(pickler, "_reduce_tensor", _reduced(pickler._reduce_tensor, is_packed))
     if validator := getattr(codecache, "CacheabilityValidator", None):  # from torch 2.13 on, it looks first
         refuse = validator.check_tensor
-        let = staticmethod(lambda tensor: None if _is_packed(tensor) else refuse(tensor))
-        patches.append(mock.patch.object(validator, "check_tensor", let))
-    with ExitStack() as stack:
-        for patch in patches:
-            stack.enter_context(patch)
-        yield
+        let = staticmethod(lambda tensor: None if is_packed(tensor) else refuse(tensor))
+        yield mock.patch.object(validator, "check_tensor", let)
 
 
 def _checked_once(check: Check) -> Check:
     """Return Inductor's check of an instruction set, whose success is kept beside the library that it loads."""
 
     def check_build(isa: Any, code: str) -> bool:
-        from torch._inductor import cpu_vec_isa
-        from torch._inductor.runtime.cache_dir_utils import cache_dir
+        answers: list[bool] = []
 
         def write(path: Path) -> None:
-            if not check(isa, code):
+            answers.append(check(isa, code))
+            if not answers[0]:
                 raise _Unfit
             path.touch()
 
-        built = cpu_vec_isa._get_isa_dry_compile_fingerprint(isa._arch_flags)  # compiler, flags, torch's version
-        with suppress(_Unfit):
+        with suppress(_Unfit, ImportError, AttributeError, OSError):  # OSError: a disk that is full
+            from torch._inductor import cpu_vec_isa
+            from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+            built = cpu_vec_isa._get_isa_dry_compile_fingerprint(isa._arch_flags)  # compiler, flags, torch's version
             cached_file(f"{isa} {code} {built} {torch.__file__}", ".loads", write, lambda: Path(cache_dir()))
             return True
-        return False
+        return answers[0] if answers else check(isa, code)
 
     return check_build
 
 
-def _reduced(reduce: Callable[[Any, Tensor], Any]) -> Callable[[Any, Tensor], Any]:
+def _reduced(reduce: Callable[[Any, Tensor], Any], is_packed: Callable[[Tensor], bool]) -> Callable[[Any, Tensor], Any]:
     """Return the function by which tensors enter the key of a graph, where a packed one enters by its shape.
 
     So do other frozen ones, in torch itself.
     """
 
     def reduce_tensor(pickler: Any, tensor: Tensor) -> Any:
-        return (str, (f"{tuple(tensor.shape)} {tensor.dtype}",)) if _is_packed(tensor) else reduce(pickler, tensor)
+        return (str, (f"{tuple(tensor.shape)} {tensor.dtype}",)) if is_packed(tensor) else reduce(pickler, tensor)
 
     return reduce_tensor
-
-
-def _is_packed(tensor: Tensor) -> bool:
-    from torch._inductor.freezing_utils import is_frozen_param
-
-    return tensor.is_mkldnn and is_frozen_param(tensor)
 
 
 def _digest(module: nn.Module) -> str:

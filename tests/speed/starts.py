@@ -28,12 +28,12 @@ from typing import Any
 import psutil
 
 from bench.machine.environment import environment
+from bench.machine.limits import busy_share
 from bench.plans.case import Case
 from bench.plans.settings import Settings
 from bench.runs.forks import VARIABLE, Forks
 from bench.runs.job import CaseJob
 from bench.runs.process import Child, started
-from bench.runs.turns import busy_share
 from bench.runs.wire import Command, Json
 from bench.stats import Ratio, ratio
 from kernels.cards.places import RESULTS

@@ -124,6 +124,8 @@ def test_a_first_answer_is_told_only_where_all_of_it_is_known(record: Make) -> N
     )
     assert [row["answer s"] for row in told[1:]] == ["-"] * 3
     assert (told[1]["load"], told[2]["load"]) == ("0.0500", "-")
+    totals = [VIEWS["cold"].cells(row)[VIEWS["cold"].titles.index("total s")] for row in rows]
+    assert totals == ["8.750", "-", "8.750", "-"]
     assert "without --cold" in notes(VIEWS["deploy"], rows)
     assert "without --cold" not in notes(VIEWS["deploy"], rows[:1])
 

@@ -104,6 +104,16 @@ def test_a_server_that_dies_as_it_forks_costs_no_case(forks: Forks) -> None:
     assert forks.fork() == "its server ended (exit status -9)"
 
 
+def test_a_server_that_hangs_costs_a_little_time_and_no_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.runs.forks.WORD_S", 0.2)
+    with closing(Forks(MISBEHAVING)) as forks:
+        forks.prepare(CASE)
+        (server,) = forks._servers.values()
+        os.kill(server.process.pid, signal.SIGSTOP)
+        assert forks.fork() == "its server did not answer: timed out"
+        assert server.process.returncode == -signal.SIGKILL
+
+
 DRIVER = """
 from bench.runs.forks import Forks
 from bench.runs.process import ask

@@ -189,6 +189,26 @@ def test_both_batches_have_an_answer_before_anything_compiles_and_it_is_as_sure_
         assert {lead.samples for lead in contest.leads.values() if lead} == {LEAST}
 
 
+def test_an_answer_so_far_counts_neither_what_is_run_again_nor_what_is_left_out(
+    sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = {(replace(case, batch=batch), 0): "crash" for batch in (1, 8) for case in PAIR.cases}
+    assert {one.status for one in in_turns(sweep, monkeypatch, Machine(dies=failing)).run()} == {"crash"}
+    made = in_turns(sweep, monkeypatch, Machine())
+    made.retry = True
+    monkeypatch.setattr(made, "_over_budget", lambda case, more_s=0.0: _left_out(made, case))
+    assert len(list(made.run())) == 7
+    assert isinstance(made.events, Heard)
+    assert [(len(ran), to_come) for ran, to_come in made.events.parts] == [(2, 1), (3, 1)]
+
+
+def _left_out(made: Sweep, case: Case) -> bool:
+    """Return whether a played budget has no time for a case as its process is to start."""
+    over = (case.variant, case.batch) == ("library-fused", 1) and bool(made._live)
+    made.left_out += [case] if over else []
+    return over
+
+
 def test_a_sweep_that_is_stopped_has_what_its_cases_have_measured_by_then(
     sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
 ) -> None:

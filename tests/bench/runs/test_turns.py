@@ -1,17 +1,22 @@
 """Cases in turns, with played processes: who takes which turn, when it is enough, and what a death or a lack costs."""
 
 import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 import pytest
 
+from bench.machine.limits import busy_share
 from bench.plans.case import Case
 from bench.plans.settings import Settings
 from bench.records.record import Record
 from bench.records.speed import speed_ratio
-from bench.runs.turns import LEAST, TAKES, WAIT_S, Ended, Group, busy_share, next_turn
+from bench.runs.turns import LEAST, TAKES, WAIT_S, Ended, Group, next_turn
 from tests.bench.runs.played import EAGER, FAST, LATE, LATER, SAME, SLOW, Machine
 
 SETTINGS = Settings(turns=20, group_s=60.0)
@@ -49,6 +54,32 @@ def test_only_what_is_not_settled_goes_on_with_the_fastest() -> None:
     run(machine, (EAGER, SLOW, FAST, SAME))
     assert len(machine.turns_of(SLOW)) == LEAST
     assert len(machine.turns_of(SAME)) == len(machine.turns_of(FAST)) == SETTINGS.turns  # 2 % apart, in noise of 10 %
+
+
+def test_no_turn_begins_after_the_end_of_a_budget_that_others_have_used_meanwhile() -> None:
+    machine, left = Machine(), [60.0]
+    group = Group((EAGER, FAST, LATE), machine.start, SETTINGS, random.Random(0), free_memory=lambda: 1 << 40,
+                  busy_share=lambda seconds: 0.0, left_s=lambda: left[0])  # fmt: skip
+    for part in group.run():
+        left = [0.0] if isinstance(part, list) else left  # other groups took the rest while this one slept
+    assert machine.turns_of(FAST) == list(range(1, LEAST + 1))
+    assert machine.turns_of(LATE) == []
+
+
+def test_a_case_starts_when_its_process_does_and_not_before_what_comes_first() -> None:
+    machine, begun = Machine(), dict[Case, datetime]()
+
+    @contextmanager
+    def start(case: Case) -> Iterator[Any]:
+        while datetime.now(UTC).replace(microsecond=0) == before:  # as long as others compile, or a server imports
+            time.sleep(0.01)
+        begun[case] = datetime.now(UTC).replace(microsecond=0)
+        with machine.start(case) as child:
+            yield child
+
+    before = datetime.now(UTC).replace(microsecond=0)
+    (ended,) = (one for one in Group((EAGER,), start, SETTINGS, random.Random(0)).run() if isinstance(one, Ended))
+    assert datetime.fromisoformat(ended.started) >= begun[EAGER]
 
 
 def test_a_disturbed_window_is_taken_again_in_the_same_turn() -> None:

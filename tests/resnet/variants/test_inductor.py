@@ -1,5 +1,9 @@
 """What Inductor keeps in its cache folder: graphs of frozen weights, each for its own, and checks of the compiler."""
 
+import errno
+from pkgutil import resolve_name
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -55,6 +59,58 @@ def test_other_weights_have_other_keys() -> None:
     assert len(set(tags)) == 3
     assert tags[0] == tags[2]
     assert not torch.compiler.config.cache_key_tag
+
+
+NAMES = (
+    ("torch.compiler.config", "cache_key_tag"),
+    ("torch._inductor.codecache.FxGraphCachePickler", "_reduce_tensor"),
+    ("torch._inductor.codecache", "FxGraphCachePickler"),
+    ("torch._inductor.cpu_vec_isa.VecISA", "check_build"),
+    ("torch._inductor.freezing_utils", "is_frozen_param"),
+)
+
+
+@pytest.mark.parametrize(("place", "name"), NAMES)
+def test_of_a_release_with_other_names_less_is_kept_and_nothing_fails(
+    place: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = resolve_name(place)
+    if name == "cache_key_tag":  # which cannot be taken from a module of settings
+        owner = monkeypatch.setattr("torch.compiler.config", SimpleNamespace())
+    else:
+        monkeypatch.delattr(owner, name)
+    with kept(net(0)):
+        ran = True
+    assert ran
+
+
+def test_packed_weights_enter_a_key_by_their_shape_only_beside_a_digest_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    pickler = resolve_name("torch._inductor.codecache.FxGraphCachePickler")
+    before = pickler._reduce_tensor
+    with kept(net(0)):
+        assert pickler._reduce_tensor is not before
+    assert pickler._reduce_tensor is before
+    with kept():
+        assert pickler._reduce_tensor is before
+    without_bytes = nn.Sequential(nn.Conv2d(3, 4, 3, device="meta"))
+    with kept(without_bytes):
+        assert pickler._reduce_tensor is before
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), AttributeError("cache_dir")])
+def test_a_check_that_cannot_be_kept_still_has_its_answer(
+    folder, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._inductor.cpu_vec_isa import VecAVX2
+
+    def fails(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("resnet.variants.inductor.cached_file", fails)
+    assert [_checked_once(lambda isa, code, answer=answer: answer)(VecAVX2(), "") for answer in (True, False)] == [
+        True,
+        False,
+    ]
 
 
 def test_a_check_is_kept_once_it_succeeded(folder) -> None:
