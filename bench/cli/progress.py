@@ -74,7 +74,7 @@ class Progress(Events):
         while not self.over.wait(max(0.0, self.told + SILENCE_S - time.monotonic())):
             now = time.monotonic()
             if now - self.told >= SILENCE_S:
-                count = f"[{self.seen}/{self.total}] " if self.total else ""
+                count = f"[{self.count}/{self.total}] " if self.total else ""
                 self._say(f"{count}{self.what}: {self.at}, {now - self.since:.0f} s")
 
     def planned(self, total: int) -> None:

@@ -40,17 +40,17 @@ SIDES = ("base", "head")
 LOOKS = (6, 8, 11, 15, 21, 30)
 MEASURING_FOLDER = "bench/worker/measure"  # all its modules measure
 # of bench/worker; the others time no case
-WORKER_MODULES = ("__init__", "__main__", "case", "turns", "prepare", "gate", "runtime", "fits")
+WORKER_MODULES = ("__init__", "__main__", "case", "prepare", "gate", "runtime", "fits")
 MEASURING_FILES = (
     *(f"bench/worker/{name}.py" for name in WORKER_MODULES),
     *(f"bench/machine/{name}.py" for name in ("readings", "watch")),
     *("bench/runs/job.py", "resnet/device_time.py", "resnet/runner.py"),
 )
-# The same files in an older commit, whose harness is one folder.
+# The same files in older commits, of which the first have a harness in one folder.
 OLDER_MODULES = ("worker", "clock", "measure", "warmup", "gate", "memory", "energy", "watch", "job", "runtime", "fit")
 OLDER_FILES = (
     *(f"bench/{name}.py" for name in OLDER_MODULES),
-    *("resnet/variants/held.py", "resnet/variants/runner.py", "resnet/held.py"),
+    *("bench/worker/turns.py", "resnet/variants/held.py", "resnet/variants/runner.py", "resnet/held.py"),
 )
 
 # Settings that came later than the first commits with a worker, which refuse those that they do not know.

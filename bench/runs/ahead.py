@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -29,6 +29,7 @@ from bench.runs.job import AheadJob, CaseJob, RunJob
 from bench.runs.process import Stopped
 from bench.runs.restart import FINAL_STATUSES, at_once
 from bench.runs.turns import Events
+from bench.runs.wire import Json
 from resnet.cache import check_compile_cache
 from resnet.variants import find_variant
 
@@ -51,14 +52,16 @@ def to_compile(jobs: Iterable[CaseJob], env: Environment) -> list[Ahead]:
 
     On a GPU there are none: there candidates are timed as they are compiled, which nothing may run beside.
     """
+    if not processes(2, env) or not (folder := check_compile_cache()):
+        return []
     due: list[Ahead] = []
-    folder = check_compile_cache()
+    network_of = cache(network_given)  # which reads a checkpoint
     for job in jobs:
-        if folder and job.device == "cpu" and not job.case.largest and find_variant(job.case.variant).compiles_long:
-            marker = folder / f"ahead-{hashlib.sha256(_key(job, env).encode()).hexdigest()[:24]}"
+        if job.device == "cpu" and not job.case.largest and find_variant(job.case.variant).compiles_long:
+            marker = folder / f"ahead-{hashlib.sha256(_key(job, network_of(job.build), env).encode()).hexdigest()[:24]}"
             values = {field.name: getattr(job, field.name) for field in fields(RunJob)}
             due += [] if marker.exists() else [Ahead(AheadJob(**values), marker)]
-    return due if processes(len(due), env) else []
+    return due if len(due) > 1 else []
 
 
 def processes(count: int, env: Environment) -> int:
@@ -101,9 +104,9 @@ def _compile(job: AheadJob, marker: Path, until: float, stop: Event) -> None:
                 marker.touch()
 
 
-def _key(job: CaseJob, env: Environment) -> str:
+def _key(job: CaseJob, network: Json, env: Environment) -> str:
     """Return what a compilation depends on, as far as it is known before the model is built."""
     settings = {name: getattr(job.settings, name) for name in ("threads", *CALIBRATION)}
     machine = [env.get("packages"), env.get("cpu"), env.get("python"), env.get("variables"), code_of(env)]
-    what = [job.case.name, job.seed, job.source, network_given(job.build), settings, *machine]
+    what = [job.case.name, job.seed, job.source, network, settings, *machine]
     return json.dumps(what, sort_keys=True, default=str)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from bench.errors import ArgumentError
 from bench.plans.case import Case
@@ -85,29 +86,23 @@ class Server:
 
     def _ask(self, pipes: Sequence[int]) -> Json:
         """Return the number of the process to which these pipes are given (`pid`), or why there is none."""
-        try:
+        with suppress(OSError):  # it is no more, as is heard
             socket.send_fds(self._requests, [b"f"], pipes)
-        except OSError:
-            return self.hear()
         said = self.hear()
         return said | self.hear() if "pid" in said else said
 
     def hear(self) -> Json:
         """Return the server's next words; where it says no more, why, and then it is no more."""
         try:
-            words = self._requests.recv(1 << 16)
+            words, why = self._requests.recv(1 << 16), "its server ended (exit status {})"
         except OSError as error:
-            self.close()
-            self.why = f"its server did not answer: {error}"
-            return {"why": self.why}
+            words, why = b"", f"its server did not answer: {error}"
         self._requests.settimeout(WORD_S)  # once it has said that it is ready
-        if words:
-            said: Json = json.loads(words)
-            self.why = said.get("why", "")
-            return said
-        self.close()
-        self.why = f"its server ended (exit status {self.process.returncode})"
-        return {"why": self.why}
+        if not words:
+            self.close()
+        said: Json = json.loads(words) if words else {"why": why.format(self.process.returncode)}
+        self.why = said.get("why", "")
+        return said
 
     def close(self) -> None:
         self._requests.close()

@@ -1,4 +1,4 @@
-"""What Inductor does anew in every process, done once for each of its cache folders.
+"""Keep, in a cache folder of Inductor, the results of what it does anew in every process.
 
 For each instruction set it starts a Python that loads a library, as a check of the compiler (9 CPU-seconds in torch
 2.11, 0.8 in 2.13), and it compiles again whatever has weights that oneDNN packed, as these cannot be pickled. Nothing

@@ -85,7 +85,8 @@ def run_sweep(sweep: Sweep) -> list[Record]:
             go_on, unfinished = again(output=folder, resume=True), sweep.unfinished()
             if plan.timed and any(record.status == "ok" for record in [*sweep.records, *unfinished]):
                 print_report(err, [*sweep.records, *unfinished], None, lambda *_: go_on)
-            tell(f"\nStopped. The records so far are in {folder}.")
+            where = f"The records so far are in {folder}." if sweep.records else f"{folder} has no record yet."
+            tell(f"\nStopped. {where}")
             if unfinished:
                 count, have = len(unfinished), plural(len(unfinished), "case was", "cases were")
                 tell(f"{count} {have} between turns: above before their last check, and run again.")

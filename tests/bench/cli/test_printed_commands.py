@@ -160,6 +160,7 @@ def test_the_command_that_goes_on_is_the_one_that_was_stopped(
     parse(again)
     assert set(words) < set(again)
     assert again[again.index("-o") + 1 :][1] == "--resume"
+    assert f"Stopped. {again[again.index('-o') + 1]} has no record yet." in " ".join(result.output.split())
     shutil.rmtree(again[again.index("-o") + 1], ignore_errors=True)
 
 

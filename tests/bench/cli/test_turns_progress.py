@@ -1,6 +1,7 @@
 """What a sweep says while it runs: the row of a case that waits for its turns, the answer so far, what takes long."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,6 +54,7 @@ def test_a_pipe_is_told_what_runs_before_it_wonders(
     with Progress("quick", here) as progress:
         assert soon(lambda: "earlier records: read, " in capfd.readouterr().err)
         progress.planned(22)
+        progress.ready(replace(LONGEST, batch=1), 1e6)  # its record comes later, as the first of 22
         progress.starts(LONGEST)
         progress.stage("prepare")
         assert soon(lambda: f"[0/22] {LONGEST.name}: prepare, " in capfd.readouterr().err)

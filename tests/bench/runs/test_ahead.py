@@ -13,6 +13,7 @@ from bench.records.store import Store
 from bench.runs import ahead
 from bench.runs.sweep import Sweep
 from bench.runs.turns import Events
+from resnet.names import Build
 
 TOML = """
 why = "A test."
@@ -61,6 +62,18 @@ def test_nothing_is_due_where_it_saves_nothing(sweep, here, monkeypatch: pytest.
     assert cores == [5, 4, 0]
     monkeypatch.setattr(ahead, "free_memory", lambda: ahead.ROOM_BYTES)
     assert names(sweep()) == []
+
+
+def test_a_checkpoint_is_read_once_for_all_cases_and_not_where_nothing_is_compiled_ahead(
+    sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Build] = []
+    monkeypatch.setattr(ahead, "network_given", lambda build: read.append(build) or {})
+    assert len(names(sweep())) == 2
+    assert read == [PLAN.build]
+    monkeypatch.setattr(ahead, "free_memory", lambda: ahead.ROOM_BYTES)
+    assert names(sweep()) == []
+    assert len(read) == 1
 
 
 def test_no_case_is_begun_after_its_share_of_the_budget(sweep) -> None:

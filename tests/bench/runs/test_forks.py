@@ -179,7 +179,7 @@ def test_a_forked_cases_record_is_a_fresh_ones(
             assert getattr(record, name) == getattr(fresh, name), name
         assert record.cold.keys() == fresh.cold.keys() - {"import_s"}
         # `details` has what was faster at a time, of which the last bits of an answer depend
-        for name in ("details", "gate", "memory", "watch", "warmup", "throughput"):
+        for name in ("details", "gate", "memory", "warmup", "throughput"):
             assert getattr(record, name).keys() == getattr(fresh, name).keys(), name
     assert fresh.cold["import_s"]
 

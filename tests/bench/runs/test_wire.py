@@ -152,5 +152,5 @@ def test_a_case_s_answer_is_fields_of_a_record() -> None:
 def test_every_job_says_what_it_is_answered() -> None:
     kinds = [kind for module in (job, kernel_jobs) for kind in vars(module).values()]
     jobs = {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Job) and getattr(kind, "name", "")}
-    assert len({(kind.name, kind.what) for kind in jobs}) == len(jobs) == 18
+    assert len({(kind.name, kind.what) for kind in jobs}) == len(jobs) == 19
     assert all(fields(kind) and hasattr(kind, "answer") for kind in jobs)
