@@ -28,7 +28,7 @@ def _mb(size: float) -> str:
 
 
 def _temperature(record: Record) -> float | None:
-    return median(record.energy["temperature_c"]) if "joules" in record.energy else None
+    return median(record.energy["temperature_c"]) if "temperature_c" in record.energy else None
 
 
 def _mhz(record: Record) -> float | None:
