@@ -36,6 +36,8 @@ KEYS: tuple[tuple[str, frozenset[str]], ...] = (
     ("description of a machine", frozenset({"environment", "noisy"})),
     ("file of pieces", frozenset({"schema", "pieces"})),
     ("file of constants", frozenset({"schema", "experiments"})),
+    ("file of costs", frozenset({"schema", "runs"})),
+    ("file of starts", frozenset({"schema", "starts"})),
     ("file of pytest-benchmark", frozenset({"machine_info", "benchmarks"})),
     ("file of github-action-benchmark", frozenset({"name", "unit", "value"})),  # of the first item of a list
 )

@@ -142,7 +142,7 @@ PLACES = {name: ELSEWHERE.get(name, f"{panel.lower()}.{name}:{name}") for name, 
 def summary(name: str) -> str:
     """Return the first paragraph of a command's docstring, read from its module, which is not imported."""
     module, function = PLACES[name].split(":")
-    source = Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py").read_text()
+    source = Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8")
     docstring = source.split(f"\ndef {function}(", 1)[1].split('"""', 2)[1]
     return " ".join(docstring.split("\n\n")[0].split())
 

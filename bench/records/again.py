@@ -172,7 +172,10 @@ def _settings(record: Record, planned: Settings, cases: Sequence[Case]) -> tuple
     words: dict[str, Any] = {"p99": True} if p99 else {}
     planned = changed_settings(planned, words)
     words |= _changed(measured, planned, TIMED)
-    given = asdict(changed_settings(planned, words))
+    try:
+        given = asdict(changed_settings(planned, words))
+    except ValueError:  # no plan may have these
+        given, words = asdict(planned), {}
     other = [name for name, value in given.items() if measured.get(name, value) != value and name not in FREE]
     words.pop("p99", None)
     return ["--p99"] * p99 + _as_options(words), other

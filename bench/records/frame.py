@@ -69,10 +69,10 @@ def load(*folders: str | Path, samples: bool = False) -> DataFrame:
 
     tables, damage = [schema(samples).empty_table()], list[str]()
     places = _without_repeats(map(results_at, folders))
-    short = _read_short([_file_of(place) for place in places])
+    short = _read_short([file_of(place) for place in places])
     for place in places:
         tables += _tables(place, samples, damage, short)
-    _warn(damage)
+    warn_of(damage)
     types = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     return pa.concat_tables(tables).to_pandas(types_mapper=types.get, split_blocks=True)
 
@@ -89,7 +89,7 @@ def export_parquet(folders: Iterable[str | Path], path: str | Path) -> None:
         for place in _without_repeats(folders):
             for table in _tables(place, True, damage, {}):
                 writer.write_table(table)
-    _warn(damage)
+    warn_of(damage)
 
 
 def _without_repeats(folders: Iterable[str | Path]) -> list[Path]:
@@ -100,12 +100,13 @@ def _without_repeats(folders: Iterable[str | Path]) -> list[Path]:
     return list(first_names.values())
 
 
-def _warn(damage: list[str]) -> None:
+def warn_of(damage: list[str]) -> None:
     if damage:
         warnings.warn(Damage("\n".join(damage), any(isinstance(text, Lost) for text in damage)), stacklevel=3)
 
 
-def _file_of(place: Path) -> Path:
+def file_of(place: Path) -> Path:
+    """Return the file of a results folder, or the file of records or of columns that a place is."""
     return place if place.suffix in (".jsonl", ".parquet") and not place.is_dir() else place / FILE
 
 
@@ -113,18 +114,16 @@ def _tables(place: Path, samples: bool, damage: list[str], short: dict[Path, Par
     """Yield the Arrow tables of one place, in the order of its lines; adds what could not be read to `damage`."""
     import pyarrow as pa
 
-    file = _file_of(place)
+    file = file_of(place)
     try:
         if file.suffix == ".parquet":
             yield from _read_exported(place, samples)
             return
         part = short.get(file) or _read_file(file)
-        there = (
-            set(zip(*part.rows.select(["case", "round"]).to_pydict().values(), strict=True)) if part.damage else set()
-        )
+        keys = part.rows.select(["case", "round"])
+        there = set(zip(*keys.to_pydict().values(), strict=True)) if part.damage else set()
         damage += describe_damage(file, part.damage, there, len(part.rows))
-        keys = part.rows.select(["case", "round"]).to_pandas()
-        is_last = ~keys.duplicated(keep="last").to_numpy()
+        is_last = ~keys.to_pandas().duplicated(keep="last").to_numpy()
         # Parsed a second time for samples: which rows count shows at the end, and all samples may not fit into memory.
         tables = (lines.rows for lines in parse.parse_parts(file, 0, part.end, True)) if samples else [part.rows]
         start = 0
@@ -164,9 +163,6 @@ def _with_all_columns(table: Any, samples: bool) -> Any:
     return pa.table(columns, schema=wanted)
 
 
-# ---- the index
-
-
 def _read_file(file: Path) -> ParsedLines:
     """Return all lines of a file as rows without samples: those in its index, and those appended since."""
     import pyarrow as pa
@@ -188,6 +184,8 @@ def _read_file(file: Path) -> ParsedLines:
     # The last line may lack its newline: it counts if it is a whole record, else it is being written at this moment.
     if whole.end < size:
         last_line = parse.parse_lines(file, whole.end, size, False)
+        earlier = [row for row in last_line.damage if row[0] < last_line.lines]  # where lines end with CR alone
+        whole.damage += [(whole.lines + row[0], *row[1:]) for row in earlier]
         if len(last_line.rows):
             whole.rows = pa.concat_tables([whole.rows, pa.table(last_line.rows)]).unify_dictionaries()
             whole.end = size
@@ -271,8 +269,8 @@ def _write_index(parts: Mapping[Path, ParsedLines], index_path: Path) -> None:
 
     start, files = 0, {}
     for file, part in parts.items():
-        seal = _fingerprint(file, part.end)
-        files[str(file.resolve())] = seal, start, len(part.rows), part.lines, part.damage, part.end
+        place = start, len(part.rows)
+        files[str(file.resolve())] = _fingerprint(file, part.end), *place, part.lines, part.damage, part.end
         start += len(part.rows)
     header = json.dumps({"code": _code_digest(), "files": files})
     rows = pa.concat_tables([part.rows for part in parts.values()]).unify_dictionaries()

@@ -61,9 +61,7 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise StoreError(
-                f"cannot write to {self.folder}: {error.strerror}; choose another folder with -o"
-            ) from None
+            raise StoreError(f"cannot write to {self.folder}: {error.strerror}; choose another with -o") from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:  # of another kind: a file system without locks
@@ -191,10 +189,13 @@ class Brief:
 
     def whole(self) -> Record:
         """Return the record as its line has it. Raises StoreError if that is no longer there."""
-        with open_regular(self.file) as data:
-            for _, one in parse_each(lines_of(data, self._place)):
-                if isinstance(one, Record) and (one.case, one.wall_s) == (self.case, self.wall_s):
-                    return one
+        try:
+            with open_regular(self.file) as data:
+                for _, one in parse_each(lines_of(data, self._place)):
+                    if isinstance(one, Record) and (one.case, one.wall_s) == (self.case, self.wall_s):
+                        return one
+        except OSError as error:
+            raise not_read(self.file, error) from None
         raise StoreError(f"{self.file} was changed while it was read: try again")
 
     def p50_ns(self, samples: str) -> float | None:

@@ -28,7 +28,7 @@ def _mb(size: float) -> str:
 
 
 def _temperature(record: Record) -> float | None:
-    return median(record.energy["temperature_c"]) if "joules" in record.energy else None
+    return median(record.energy["temperature_c"]) if "temperature_c" in record.energy else None
 
 
 def _mhz(record: Record) -> float | None:
@@ -216,12 +216,7 @@ VIEWS = {
         {"images/s": DISTURBED},
     ),
     "accuracy": View(
-        (
-            *CASE,
-            *(RMS_ERROR, MAX_ERROR, TOP1),
-            TORCH_TOP1,
-            *(CODES, RMS_OFF),
-        ),
+        (*CASE, *(RMS_ERROR, MAX_ERROR, TOP1), TORCH_TOP1, *(CODES, RMS_OFF)),
         f"""The gate's few pictures, the worst of all checks and rounds (right answers: --view precisions);
         {CHECKED}""",
         wrapped=("variant",),
@@ -243,11 +238,7 @@ VIEWS = {
         disk: MB of the file of weights, else of the weights in memory; rms: RMS difference of the answers to
         float32's, in percent; {AGREEMENT}; right: percent of labelled pictures that are right; loss: percentage
         points that float32 has more on the same pictures, paired, ± the longer half of its interval""",
-        {
-            "prec": cells.EIGHT_BIT_MARKS,
-            "images/s": DISTURBED,
-            "vs fp32": {"*": "over eager's fp32", **OTHER_LAUNCH},
-        },
+        {"prec": cells.EIGHT_BIT_MARKS, "images/s": DISTURBED, "vs fp32": {"*": "over eager's fp32", **OTHER_LAUNCH}},
         wrapped=("variant",),
         sparse=True,
     ),

@@ -31,10 +31,7 @@ def side_lists(folder: Path) -> tuple[Lists, Lists]:
 
 
 def compare_looks(
-    sides: tuple[Lists, Lists],
-    rounds: int,
-    metrics: Sequence[str],
-    minimums: Mapping[str, float] | None = None,
+    sides: tuple[Lists, Lists], rounds: int, metrics: Sequence[str], minimums: Mapping[str, float] | None = None
 ) -> Comparison:
     """Compare base and head of a run of at most `rounds` rounds, the error rates divided among its looks."""
     rule = RULE.per_look(len(verdict_looks(rounds)) or 1)

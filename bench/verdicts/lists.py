@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from itertools import compress
 from pathlib import Path
 from typing import Any
 
 from bench.records.columns import COLUMNS, row_maker
 from bench.records.comparable import Lists as Lists
-from bench.records.frame import INDEX_FROM, Damage, load
+from bench.records.frame import INDEX_FROM, file_of, load, warn_of
 from bench.records.record import Record, parse_each
-from bench.records.store import FILE, Lost, describe_damage, not_read
+from bench.records.store import describe_damage, not_read
 from kernels.cards.reading import open_lines
 
 
 def read_lists(folder: Path) -> Lists:
     """Return the columns that `bench.records.frame.load` has of a folder or a file, with its warnings and errors."""
     names = [name for name in COLUMNS if name != "folder"]
-    file = folder if folder.suffix in (".jsonl", ".parquet") and not folder.is_dir() else folder / FILE
+    file = file_of(folder)
     try:
         if file.suffix == ".parquet" or file.stat().st_size >= INDEX_FROM:  # it has an index
             frame = load(folder).drop(columns="folder").astype("object")
@@ -35,9 +34,7 @@ def read_lists(folder: Path) -> Lists:
             rows[record.case.name, record.round] = row_of(record)
         elif number < len(lines) or content.endswith(b"\n"):  # else the line is being written
             left_out.append((number, *record))
-    if damage := describe_damage(file, left_out, rows.keys(), count):
-        lost = any(isinstance(text, Lost) for text in damage)
-        warnings.warn(Damage("\n".join(damage), lost), stacklevel=2)
+    warn_of(describe_damage(file, left_out, rows.keys(), count))
     columns = zip(*rows.values(), strict=True) if rows else ([] for _ in names)
     return dict(zip(names, map(list, columns), strict=True))
 

@@ -182,10 +182,7 @@ def _rules(results: dict[str, Any]) -> list[Block]:
     titles = ("rule", *dict.fromkeys(row["shape"] for row in results["rules"]))
     by_rule = _grouped(results["rules"], "rule")
     prefix = f"Other rules in {results['setting']['rounds']} rounds apart"
-    captions = {
-        "per_sweep": "false alarms of sweeps at 5 % noise",
-        "power_3": "slowdowns of 3 % found at 1 % noise",
-    }
+    captions = {"per_sweep": "false alarms of sweeps at 5 % noise", "power_3": "slowdowns of 3 % found at 1 % noise"}
     blocks = []
     for key, caption in captions.items():
         lines = [(name, *(_number(row[key]) for row in rows)) for (name,), rows in by_rule.items()]

@@ -122,7 +122,7 @@ def test_a_dry_ab_says_when_it_may_end_and_when_it_must() -> None:
     [
         (("run",), 2, "say which cases"),
         (("once",), 2, "name a case"),
-        (("once", "resnet18", "--variant", "compile*"), 2, "2 match; name one"),
+        (("once", "resnet18", "--variant", "compile*"), 2, "3 match; name one"),
         (("layers", "resnet18/eager", "--against", "nothing"), 2, "neither a case"),
         (("run", "smoke", "--weights", "no/such.pt"), 2, "no/such.pt is not there"),
         (("run", "smoke", "--weights", "."), 2, "is a folder"),

@@ -121,6 +121,7 @@ def test_seed_pictures_and_classes_are_given_again() -> None:
         ({"input": {"source": "folder"}}, "the folder of its pictures (--input), which no record has"),
         ({"network": {"weights": "file"}}, "its checkpoint (--weights), which no record has"),
         ({"settings": {"steal": 0.5}}, "its settings steal, which no option gives"),
+        ({"settings": {"samples": 0}}, "its settings samples, which no option gives"),  # nor a plan may have
         (
             {"settings": {"steal": 0.5}, "input": {"source": "folder"}},
             "the folder of its pictures (--input), which no record has, its settings steal, which no option gives",

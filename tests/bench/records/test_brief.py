@@ -89,6 +89,9 @@ def test_a_line_is_found_again_whatever_ends_the_lines(tmp_path: Path) -> None:
     file.write_bytes(lines[0])
     with pytest.raises(StoreError, match="was changed while it was read"):
         print(records[4].latency_ns)
+    file.unlink()
+    with pytest.raises(StoreError, match="holds no records"):
+        print(records[4].latency_ns)
 
 
 def test_disturbances_and_unequal_parts_take_no_form_each(tmp_path: Path) -> None:

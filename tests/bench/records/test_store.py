@@ -122,7 +122,7 @@ def test_a_full_disk_loses_nothing_that_was_whole(tiny: Path, record: Make) -> N
 
 def test_a_read_only_folder_says_so(tiny: Path, record: Make) -> None:
     subprocess.run(["mount", "-o", "remount,ro", tiny], check=True)
-    with pytest.raises(StoreError, match=r"Read-only.*choose another folder with -o"), Store(tiny).writing():
+    with pytest.raises(StoreError, match=r"Read-only.*choose another with -o"), Store(tiny).writing():
         pass
 
 

@@ -130,6 +130,13 @@ def test_a_first_answer_is_told_only_where_all_of_it_is_known(record: Make) -> N
     assert "without --cold" not in notes(VIEWS["deploy"], rows[:1])
 
 
+def test_an_energy_may_lack_its_temperatures(record: Make) -> None:
+    (row,) = rows_from_records(
+        [record("resnet50/eager/fp32/b1/i224/stream", energy={"joules": 9.0, "images": 3, "s": 1.0})]
+    )
+    assert VIEWS["energy"].cells(row)[3:7] == ("3.0000", "9", "-", "-")
+
+
 def test_eight_bits_never_stand_without_what_they_cost(record: Make) -> None:
     made = sweep(record, {"resnet50": 1.0})
     rows = rows_from_records(made)
