@@ -175,10 +175,10 @@ def row_maker(names: list[str]) -> Callable[[Record], list[Any]]:
     """
     columns = [(COLUMNS | SAMPLES)[name] for name in names]
     cells_of = [(tuple(column.path.split(".")), _KINDS[column.kind]) for column in columns]
-    own: dict[str, list[tuple[int, str, Callable[[Any], Any]]]] = {}
+    own: dict[tuple[str, ...], list[tuple[int, str, Callable[[Any], Any]]]] = {}
     for place, (path, to_cell) in enumerate(cells_of):
         if path[0] not in SHARED:
-            own.setdefault(path[-2] if path[1:] else "", []).append((place, path[-1], to_cell))
+            own.setdefault(path[:-1], []).append((place, path[-1], to_cell))
     with_samples = not SAMPLES.keys().isdisjoint(names)
     alike: dict[Any, tuple[list[Any], Any]] = {}
 
@@ -191,9 +191,10 @@ def row_maker(names: list[str]) -> Callable[[Record], list[Any]]:
             source = _shared_source(record)  # with `objects`, which keep their ids as long as these are keys
             alike[key] = [to_cell(at(source, path)) for path, to_cell in cells_of], objects
         cells = alike[key][0].copy()
-        source = vars(record) | {"": vars(record), "derived": _derived(record), "artefact": record.cold.get("artefact")}
-        for head, columns_of in own.items():
-            values = _sample_statistics(record, head, with_samples) if head in FIELDS else source[head]
+        source = vars(record) | {"derived": _derived(record)}
+        for parent, columns_of in own.items():
+            of_samples = len(parent) == 1 and parent[0] in FIELDS
+            values = _sample_statistics(record, parent[0], with_samples) if of_samples else at(source, parent)
             for place, name, to_cell in columns_of if values else ():
                 cells[place] = to_cell(values.get(name))
         return cells

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from bench.errors import StoreError
-from bench.records.columns import COLUMNS, SAMPLES
+from bench.plans.case import Case
+from bench.records.columns import COLUMNS, SAMPLES, Column, row_maker
 from bench.records.frame import Damage, load
-from bench.records.record import SCHEMA
+from bench.records.record import SCHEMA, Record
 from bench.records.store import Store
 from bench.stats import median_interval, quantile
 from tests.bench.records.written import NAME, Make, quick, write
@@ -205,3 +206,12 @@ def test_a_missing_place_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"file holds no records\.jsonl"):
         load(tmp_path / "file")
+
+
+def test_a_column_may_be_of_any_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = Column("float", "gate.after.rms_multiple", "error after the timing")
+    monkeypatch.setitem(COLUMNS, "error_after", deep)
+    row = row_maker(["error_after", "status"])
+    case = Case.parse("resnet18/eager/fp32/b1/i32/stream")
+    assert row(Record(case, 0, "ok", gate={"after": {"rms_multiple": 0.5}})) == [0.5, "ok"]
+    assert row(Record(case, 0, "crash")) == [None, "crash"]
