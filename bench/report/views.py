@@ -216,7 +216,11 @@ VIEWS = {
         {"images/s": DISTURBED},
     ),
     "accuracy": View(
-        (*CASE, *(RMS_ERROR, MAX_ERROR, TOP1), TORCH_TOP1, *(CODES, RMS_OFF)),
+        (
+            *(*CASE, RMS_ERROR, MAX_ERROR, TOP1),
+            TORCH_TOP1,
+            *(CODES, RMS_OFF),
+        ),
         f"""The gate's few pictures, the worst of all checks and rounds (right answers: --view precisions);
         {CHECKED}""",
         wrapped=("variant",),
