@@ -72,7 +72,7 @@ def print_runs(store: Path, as_json: bool, as_csv: bool, as_markdown: bool) -> N
     """Print a row for each run in a folder, the latest last, and for each saved baseline where they are in it."""
     rows = [_row(run) for run in runs_in(store)]
     if store.resolve() == paths.LOCAL.resolve():
-        rows += [_row(run) for run in places.saved_runs().values()]
+        rows += [_row(Run(paths.saved_folder() / name)) for name in places.saved_names()]
     if not rows:
         raise BenchError(f"{store} holds no run whose records can be read")
     if as_json:

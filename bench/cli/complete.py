@@ -6,6 +6,7 @@ A shell asks at each press of its key, so nothing here reads more than names of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
 
 from bench.plans.plan import plan_names
 from resnet.archs import ARCHS
@@ -23,13 +24,7 @@ def _complete(words: Callable[[], Iterable[str]]) -> Complete:
     return complete
 
 
-def _result_words() -> Iterable[str]:
-    from bench.records.places import result_words
-
-    return result_words()
-
-
 complete_plan = _complete(plan_names)
 complete_variant = _complete(lambda: VARIANTS)
 complete_model = _complete(lambda: [f"resnet{depth}{version}" for depth in ARCHS for version in ("", "v1", "v2")])
-complete_results = _complete(_result_words)
+complete_results = _complete(lambda: import_module("bench.records.places").result_words())

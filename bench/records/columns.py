@@ -219,10 +219,6 @@ def _readable(value: Any) -> Any:
     return None if type(value) is str else value
 
 
-def _float(value: Any) -> float | None:
-    return float(value) if type(value) in (float, int) else None
-
-
 def _time(value: Any) -> datetime | None:
     try:
         return datetime.fromisoformat(value)
@@ -234,7 +230,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "text": _text,
     "word": _word,
     "int": _readable,
-    "float": _float,
+    "float": lambda value: float(value) if type(value) in (float, int) else None,
     "bool": _readable,
     "time": _time,
     "list": _readable,

@@ -207,11 +207,6 @@ def saved_facts(folder: Path) -> dict[str, Any]:
         return read_json(path, SCHEMA)
 
 
-def saved_runs() -> dict[str, Run]:
-    """Return the saved baselines by name."""
-    return {path.parent.name: Run(path.parent) for path in sorted(paths.saved_folder().glob(f"*/{FILE}"))}
-
-
 def result_words() -> list[str]:
     """Return the words that mean results of this checkout: saved names, and the folders of runs."""
     folders = (path.parent for path in paths.LOCAL.glob(f"*/{FILE}"))
@@ -236,7 +231,8 @@ def results_at(word: str | Path) -> Path:
     names = saved_names()
     if text in names:
         saved = shown(paths.saved_folder() / text)
-        if _holds_results(path) and not path.samefile(saved):
+        holds_results = (path / FILE).is_file() or (path.suffix in (".jsonl", ".parquet") and path.is_file())
+        if holds_results and not path.samefile(saved):
             raise StoreError(
                 f"{text} is a saved name, and results are at that path: write {saved} or {path.absolute()}"
             )
@@ -252,10 +248,6 @@ def results_at(word: str | Path) -> Path:
         known = f"; saved: {', '.join(names)}" if names else f"; nothing is saved yet, as `{save_one}` does"
         raise StoreError(f"{text} is neither a results folder nor a saved name{did_you_mean(text, names)}{known}")
     return path
-
-
-def _holds_results(path: Path) -> bool:
-    return (path / FILE).is_file() or (path.suffix in (".jsonl", ".parquet") and path.is_file())
 
 
 def store_at(word: str | Path) -> Path:

@@ -100,12 +100,13 @@ def accuracy_cells(record: Record, share: float = KEEPS) -> list[str]:
     score, case = record.score, record.case
     right, top5, loss = quality.accuracy(score), quality.accuracy(score, "top5"), quality.loss(score)
     agreement = quality.agreement(score)
-    p = _p(mcnemar(score.get("lost", 0), score.get("gained", 0))) if loss else "-"
+    p = mcnemar(score.get("lost", 0), score.get("gained", 0)) if loss else None
+    chance = "-" if p is None else "<.001" if p < 0.001 else digits(p) if p < 0.1 else f"{p:.2f}"
     variant = case.variant if case.launch == "stream" else f"{case.variant} {case.launch}"
     cells = [variant, case.precision + eight_bit_marks(record.quantized)]
     if not score.get("labelled"):
         return [*cells, *_cells(agreement), percent_rms(score["rms"]) if "rms" in score else "-"]
-    cells += [*_cells(right), _cells(top5)[0], *_cells(loss, 1), p, _cells(agreement)[0]]
+    cells += [*_cells(right), _cells(top5)[0], *_cells(loss, 1), chance, _cells(agreement)[0]]
     return [*cells, MARKS[keeps(record, share)]]
 
 
@@ -116,10 +117,6 @@ def _cells(share: Share | None, places: int | None = None) -> tuple[str, str]:
     places = share.places if places is None else places
     value, low, high = (f"{100 * number:z.{places}f}" for number in (share.value, share.low, share.high))
     return value, f"{low}..{high}"
-
-
-def _p(value: float) -> str:
-    return "<.001" if value < 0.001 else digits(value) if value < 0.1 else f"{value:.2f}"
 
 
 def below(groups: Iterable[Sequence[Record]], share: float = KEEPS) -> str:

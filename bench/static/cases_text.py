@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -76,12 +76,8 @@ def _grid(now: Facts) -> Table:
     table = grid("case", *COLUMNS.values(), text=1, wrapped=COLUMNS.values())
     for name, counted in now.cases.items():
         if counted.facts:
-            table.add_row(_brief(name), *(_cell(counted, fact) for fact in COLUMNS))
+            table.add_row(name.removesuffix("/i224/stream"), *(_cell(counted, fact) for fact in COLUMNS))
     return table
-
-
-def _brief(name: str) -> str:
-    return name.removesuffix("/i224/stream")
 
 
 def _cell(counted: Counted, fact: str) -> str:
@@ -116,14 +112,10 @@ def _legend(now: Facts) -> list[str]:
             elif fact in counted.absent:
                 variants.setdefault(f"absent: {counted.absent[fact]}", set()).add(name.split("/")[1])
         if variants:
-            one = len(variants) == 1
-            words = "; ".join(f"{text}{'' if one else f' ({_list(names)})'}" for text, names in variants.items())
+            behind = ["" if len(variants) == 1 else f" ({', '.join(sorted(names))})" for names in variants.values()]
+            words = "; ".join(map("".join, zip(variants, behind, strict=True)))
             notes.append(f"{title}: {words}.")
     return [*notes, WORDS]
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
 
 
 def facts_rows(now: Facts) -> list[dict[str, Any]]:

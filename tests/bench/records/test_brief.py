@@ -48,7 +48,7 @@ def test_a_brief_has_the_fields_of_its_line() -> None:
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Folders with records of every version, rounds with other times, rounds run again, and lines that are none."""
     draw, lines = random.Random(0), [line for file in GOLDEN.glob("*.jsonl") for line in file.read_text().splitlines()]
-    for line in (RESULTS / "cpu-precisions" / "records.jsonl").read_text().splitlines()[::3]:
+    for line in (RESULTS / "cpu-precisions" / "records.jsonl").read_text().splitlines()[::6]:
         for number in range(2):
             record = Record.parse(line)
             record.round = number
@@ -56,7 +56,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             for window in record.windows:
                 window["ns"] = round(window["ns"] * draw.uniform(0.9, 1.1))
                 window.update({"disturbed": "steal"} if draw.random() < 0.1 else {})  # type: ignore[typeddict-item]
-            lines += [record.line(), *(["{"] if draw.random() < 0.02 else [])]
+            lines += [record.line(), *(["{"] if draw.random() < 0.1 else [])]
     half = len(lines) // 2
     folders = [tmp_path_factory.mktemp(name) for name in ("one", "other")]
     write(folders[0], *lines[:half], *draw.sample(lines[:half], 9))
