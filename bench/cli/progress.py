@@ -19,6 +19,7 @@ from bench.cli.console import device_line, err, err_is_quiet, hint, is_live
 from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.records.record import Record
+from bench.records.speed import images_per_second
 from bench.report.answer import contests_of, describe_fastest
 from bench.report.rows import rows_from_records
 from bench.runs.turns import Events
@@ -38,7 +39,7 @@ class Progress(Events):
         self.since = self.told = time.monotonic()  # of that stage, and of the last line
         self.over = Event()
         self.running: set[Case] = set()
-        self.waiting: set[Case] = set()  # for turns
+        self.waiting: dict[Case, float] = {}  # for turns, with the median latency in ns
         self.choices: set[str] = set()  # made in reading weights and pictures, and said already
         self.bar = Bar(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
@@ -95,10 +96,9 @@ class Progress(Events):
     def ready(self, case: Case, p50_ns: float) -> None:
         """Print a row of a case that waits for its turns: its median latency, and the images per second of that."""
         self.running.discard(case)
-        self.waiting.add(case)
+        self.waiting[case] = p50_ns
         self.bar.update(self.task, completed=self.seen)
-        rate = case.batch / p50_ns * 1e9
-        self._say(f"{case.name}  so far {p50_ns / 1e6:.4g} ms, {rate:.4g} images/s")
+        self._say(f"{case.name}  so far {p50_ns / 1e6:.4g} ms, {case.batch / p50_ns * 1e9:.4g} images/s")
 
     def turn(self, case: Case, number: int) -> None:
         self.what = case.name
@@ -112,8 +112,9 @@ class Progress(Events):
             err.print(describe_fastest(measured, contests_of(rows_from_records(measured))), markup=False)
 
     def ended(self, record: Record) -> None:
-        if record.status == "skipped":
-            return
+        waited = self.waiting.pop(record.case, None)
+        if record.status == "skipped" and not waited and record.case not in self.running:
+            return  # it was not among those to come
         choice, note = record.network.get("choice"), record.input.get("note")
         for text in (choice and f"{record.case.model}: {choice}", note and f"--input: {note}"):
             if text and text not in self.choices:
@@ -122,13 +123,18 @@ class Progress(Events):
         self.count += 1
         self.took.append(record.wall_s / max(1, len(self.running)))
         self.running.discard(record.case)
-        self.waiting.discard(record.case)
         self.bar.update(self.task, completed=self.seen, left=self._left())
+        count = "" if err.is_terminal else f"[{self.count}/{self.total}] "
         if record.status != "ok":
             # the reason stands below the table
-            err.print(f"[red]{record.status}[/] {escape(record.case.name)}", soft_wrap=True)
-        elif not err.is_terminal:
-            self._say(f"[{self.count}/{self.total}] {record.case.name}  {record.wall_s:.0f} s  {self._left()}")
+            colour = "dim" if record.status == "skipped" else "red"
+            err.print(f"{count}[{colour}]{record.status}[/] {escape(record.case.name)}", soft_wrap=True)
+            return
+        p50_ns = record.p50_ns("latency_ns")
+        if p50_ns and record.throughput and not waited:
+            self._say(f"{record.case.name}  {p50_ns / 1e6:.4g} ms, {images_per_second(record):.4g} images/s")
+        if not err.is_terminal:
+            self._say(f"{count}{record.case.name}  {record.wall_s:.0f} s  {self._left()}")
 
     def _update(self, stage: str) -> None:
         self.at, self.since = stage, time.monotonic()

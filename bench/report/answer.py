@@ -25,7 +25,7 @@ from bench.records.record import Record
 from bench.records.same import Traits, are_alike, by_way
 from bench.records.speed import LEAST_LEAD, SpeedRatio, disturbed_turns, speed_ratio
 from bench.report.evidence import describe_unmeasured, disturbance
-from bench.report.rows import Row, group_rows
+from bench.report.rows import Row, all_disturbed, group_rows
 from bench.stats import LEAST_ROUNDS
 from bench.text import at_pixels, digits, plural, plus_minus
 
@@ -164,8 +164,7 @@ def _order(contest: Contest) -> str:
 
 def _prices(rows: Sequence[Row]) -> str:
     """Return a sentence on what each of some ways in 8 bits costs."""
-    one = len(rows) == 1
-    return "".join(f" {'It' if one else label(row.case)} {quality.describe_score(row.score)}." for row in rows)
+    return "".join(f" {label(row.case) if rows[1:] else 'It'} {quality.describe_score(row.score)}." for row in rows)
 
 
 def _speeds(contest: Contest) -> str:
@@ -190,6 +189,8 @@ def _speeds(contest: Contest) -> str:
 
 def _cannot_tell(contest: Contest) -> str:
     """Return what was ahead, and why that may be chance: the machine, windows too few, or intervals that overlap."""
+    if all_disturbed(contest.rows):
+        return "which is fastest cannot be told, as every window was disturbed; run again when the machine is quiet."
     ahead = f"{label(contest.leader.case)}, {_rate(contest.leader)}{_gain(contest)}"
     behind = f", then {_behind(contest.rows[1:NAMED])}"
     if contest.disturbance:
@@ -244,8 +245,7 @@ def times(ratio: SpeedRatio) -> str:
 
 def _ahead_of_next(contest: Contest) -> str:
     """Return how far the fastest is ahead of the first that is slower for sure, in percent of that one's images/s."""
-    slower = [row for row in contest.rows if row not in contest.candidates]
-    leads = [(lead, row) for row in slower if (lead := contest.leads[row.case])]
+    leads = [(lead, row) for row in contest.rows if row not in contest.candidates and (lead := contest.leads[row.case])]
     if not leads:
         return ""
     lead, row = min(leads, key=lambda pair: pair[0].value)  # which may have another order than the medians

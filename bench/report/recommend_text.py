@@ -17,7 +17,7 @@ from bench.report.cells import MIB
 from bench.report.recommend import OBJECTIVES, Assessment, Choice
 from bench.report.recommend_groups import Group, pareto_front
 from bench.report.recommend_runs import SHOWN, describe_case, useful_runs
-from bench.report.rows import Row
+from bench.report.rows import Row, all_disturbed
 from bench.stats import share_interval
 from bench.text import WORDS, digits, grid, plural
 
@@ -44,7 +44,9 @@ def _print_choice(out: Console, group: Group) -> None:
     if best:
         verb = "Choose" if choice.clear or not choice.runner_up else "Among the best, to choose:"
         if choice.disturbed:
-            verb = f"These records cannot tell, as {choice.disturbance}; ahead in this run was"
+            by_disturbed = objective is OBJECTIVES["throughput"] and all_disturbed(case.row for case in choice.fitting)
+            ahead = "first, by disturbed windows alone, is" if by_disturbed else "ahead in this run was"
+            verb = f"These records cannot tell, as {choice.disturbance}; {ahead}"
         sentence = f"{verb} {describe_case(best.row)}: {digits(best.value or 0)} {objective.unit}."
         out.print(sentence, style="bold", markup=False)
         out.print(f"Evidence: {_evidence(best.row)}.", markup=False)

@@ -208,6 +208,11 @@ def watts(record: Record) -> float | None:
     return record.energy["joules"] / seconds if seconds and "joules" in record.energy else None
 
 
+def all_disturbed(rows: Iterable[Row]) -> bool:
+    """Return whether no images/s of these rows say anything of their order."""
+    return all(row.is_disturbed for row in rows)
+
+
 def rows_from_records(records: Iterable[Record]) -> list[Row]:
     """Return a row for each way that was measured, the fastest of each model and batch first.
 

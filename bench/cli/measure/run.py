@@ -13,10 +13,12 @@ from typer import Option
 from bench.cli.again import again
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.chosen import Save, save_as
+from bench.cli.console import err
 from bench.cli.measure.dry import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.cli.options import Budget, Csv, Data, Input, Json, Markdown, Output, Seed
 from bench.cli.reported import ViewName, print_records, run_again
+from bench.cli.tables import out
 from bench.plans.case import Case
 from bench.plans.choose import Selection
 from bench.plans.settings import P99_SAMPLES
@@ -82,7 +84,7 @@ def run(
     if dry_run:
         print_dry_run(sweep, as_json, as_csv, as_markdown)
         return
-    records = run_sweep(sweep)
+    records = run_sweep(sweep, err if as_json or as_csv or as_markdown else out)  # a document is whole, or none
     named = bool(selection.plan or selection.axes)
     print_records(records, folder, shown, as_json, as_csv, as_markdown, partial(_settle, folder, records, named))
     save_as(save, [folder])

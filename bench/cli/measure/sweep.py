@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
+from rich.console import Console
 from typer import Option
 
 from bench.cli.again import again
@@ -15,6 +16,7 @@ from bench.cli.console import err, err_is_quiet, prepare_folders, read_records, 
 from bench.cli.measure.dry import estimate_sweep
 from bench.cli.progress import Progress
 from bench.cli.reported import nothing_measured
+from bench.cli.tables import out
 from bench.errors import FAILED, STOPPED
 from bench.paths import latest_run_folder, new_run_folder
 from bench.plans.choose import ADHOC, Selection, choose
@@ -24,7 +26,7 @@ from bench.records.record import Record
 from bench.report.terminal import print_report
 from bench.runs.run import recorded_sweep
 from bench.runs.sweep import Sweep
-from bench.text import plural
+from bench.text import digits, grid, plural
 
 Jobs = Annotated[
     int | None,
@@ -67,8 +69,8 @@ def _has_case_of(plan: Plan, folder: Path) -> bool:
     return plan.name != ADHOC or bool(Run(folder).statuses.keys() & {case.name for case in plan.cases})
 
 
-def run_sweep(sweep: Sweep) -> list[Record]:
-    """Run a sweep; return all records of its folder."""
+def run_sweep(sweep: Sweep, shown: Console = out) -> list[Record]:
+    """Run a sweep; return all records of its folder. The table of one that is stopped is printed on `shown`."""
     plan, folder = sweep.plan, sweep.store.folder
     prepare_folders()
     with Progress(plan.name, sweep.env, sweep.budget_s) as events:
@@ -82,19 +84,31 @@ def run_sweep(sweep: Sweep) -> list[Record]:
                 pass
         except KeyboardInterrupt:
             events.stop()
-            go_on, unfinished = again(output=folder, resume=True), sweep.unfinished()
-            if plan.timed and any(record.status == "ok" for record in [*sweep.records, *unfinished]):
-                print_report(err, [*sweep.records, *unfinished], None, lambda *_: go_on)
-            where = f"The records so far are in {folder}." if sweep.records else f"{folder} has no record yet."
-            tell(f"\nStopped. {where}")
-            if unfinished:
-                count, have = len(unfinished), plural(len(unfinished), "case was", "cases were")
-                tell(f"{count} {have} between turns: above before their last check, and run again.")
-            tell(f"To go on: {go_on}")
+            _print_stopped(sweep, events, shown)
             raise typer.Exit(STOPPED) from None
     if sweep.left_out:
         tell(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.")
     return read_records([folder])
+
+
+def _print_stopped(sweep: Sweep, events: Progress, shown: Console) -> None:
+    """Print what was measured by now: the report, and the latency of cases that have had no turn; how to go on."""
+    folder, go_on, unfinished = sweep.store.folder, again(output=sweep.store.folder, resume=True), sweep.unfinished()
+    turned = {record.case for record in unfinished}
+    early = {case: p50_ns for case, p50_ns in events.waiting.items() if case not in turned}
+    if sweep.plan.timed and any(record.status == "ok" for record in [*sweep.records, *unfinished]):
+        print_report(shown, [*sweep.records, *unfinished], None, lambda *_: go_on)
+    if early:
+        table = grid("case", "p50 ms", text=1)
+        for case, p50_ns in early.items():
+            table.add_row(case.name, digits(p50_ns / 1e6))
+        shown.print("So far, of cases that have had no turn:", table)
+    where = f"The records so far are in {folder}." if sweep.records else f"{folder} has no record yet."
+    tell(f"\nStopped. {where}")
+    if count := len(unfinished) + len(early):
+        have, whose = plural(count, "case was", "cases were"), plural(count, "its", "their")
+        tell(f"{count} {have} waiting for turns: above before {whose} last check, and run again.")
+    tell(f"To go on: {go_on}")
 
 
 def exit_code(records: list[Record], strict: bool | None = None) -> int:

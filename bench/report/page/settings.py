@@ -25,7 +25,7 @@ from bench.report.cells import times_eager
 from bench.report.evidence import describe_reliability
 from bench.report.exported import summary_as_json
 from bench.report.markdown import describe_machine
-from bench.report.rows import Row, rows_from_records
+from bench.report.rows import Row, all_disturbed, rows_from_records
 from bench.text import at_pixels
 from resnet.archs import Spec
 from resnet.names import is_outside
@@ -165,8 +165,9 @@ def _headline(contests: list[Contest]) -> str:
             tied = {tuple(sorted(map(way_of, contest.candidates))) for contest in contests}
             names = " and ".join(tied.pop()) if len(tied) == 1 else "Several ways"
             return f"{names} run {of} equally fast ({at})."
-        ahead = {way_of(contest.leader) for contest in contests if contest.verdict == "unknown"}
-        leader = f": {ahead.pop()} was ahead" if len(ahead) == 1 else ""
+        unknown = [contest for contest in contests if contest.verdict == "unknown"]
+        ahead = {"" if all_disturbed(contest.rows) else way_of(contest.leader) for contest in unknown}
+        leader = f": {way} was ahead" if len(ahead) == 1 and (way := ahead.pop()) else ""
         return f"Which way runs {of} fastest cannot be told ({at}){leader}{ties and f'; {ties}'}."
     if verdicts["unknown"]:
         ties = "; ".join(filter(None, [ties, f"cannot be told in {verdicts['unknown']}"]))

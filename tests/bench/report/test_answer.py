@@ -9,6 +9,7 @@ import pytest
 from bench.records.record import Record
 from bench.report.answer import Contest, contests_of, describe_fastest, describe_settling, settled_in_documents
 from bench.report.exported import report_as_json, report_as_rows
+from bench.report.page.settings import headline
 from bench.report.rows import rows_from_records
 from bench.report.views import VIEWS, notes
 from tests.bench.report.precisions import quantized, score, sweep
@@ -186,6 +187,18 @@ def test_a_case_without_an_undisturbed_window_is_in_no_ratio_and_is_marked(recor
     assert ["! (images/s)" in notes(VIEWS["speed"], [row]) for row in (first, eager)] == [False, True]
     row = report_as_rows(records)[1]
     assert (row["vs_eager"], row["windows_disturbed"], row["other_work"]) == (None, 8, None)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_disturbed_windows_alone_name_no_order(record: Make, apart: bool) -> None:
+    busy = {"apart": apart, "disturbed": tuple(range(8))}
+    records = cases(record, compile_fp32=rates(14, **busy), eager_fp32=rates(10, **busy))
+    assert answer(records) == (
+        "resnet50, batch 1: which is fastest cannot be told, as every window was disturbed; run again when the machine "
+        "is quiet."
+    )
+    assert headline(contests_of(rows_from_records(records))).endswith("cannot be told (batch 1).")
+    assert "when the machine is quiet: `bench run PLAN`" in settling(records)
 
 
 def test_the_machine_is_judged_in_the_singular_too(record: Make) -> None:

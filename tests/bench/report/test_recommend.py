@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from bench.records.record import Record
 from bench.report.recommend import (
@@ -19,9 +20,9 @@ from bench.report.recommend import (
     choose,
     samples_to_decide,
 )
-from bench.report.recommend_groups import pareto_front
+from bench.report.recommend_groups import Group, pareto_front
 from bench.report.recommend_runs import rounds_to_separate, useful_runs
-from bench.report.recommend_text import agreement_bound, differing_axes
+from bench.report.recommend_text import agreement_bound, differing_axes, print_recommendation
 from bench.report.rows import rows_from_records
 from bench.stats import quantile, samples_needed
 from tests.bench.report.shown import windows
@@ -271,6 +272,15 @@ def test_the_turns_that_another_case_of_the_group_spoilt_count_for_no_pair(recor
         assert choice.advantage
         assert (choice.advantage.samples, choice.answer) == (10 - spoilt, "case")
     assert (found(6).answer, found(6).disturbance) == ("cannot tell", "6 of 10 turns were disturbed")
+
+
+def test_an_order_by_disturbed_windows_alone_says_that_it_is(record: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    for disturbed, said in ((range(10), "first, by disturbed windows alone, is"), (range(6), "ahead in this run was")):
+        busy = [
+            record(case, **windows([rate] * 10, disturbed=disturbed)) for case, rate in ((EAGER, 99), (COMPILE, 120))
+        ]
+        print_recommendation(Console(width=200), [Group("here", choose(busy, Budget()), [])], False)
+        assert f"{said} compile/fp32" in capsys.readouterr().out
 
 
 def test_a_disturbed_machine_leaves_what_no_speed_decides(record: Make) -> None:
