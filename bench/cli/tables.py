@@ -17,7 +17,6 @@ from rich.text import Text
 
 from bench.text import grid, markdown_cell, markdown_table, visible
 
-
 WIDE = 1000  # columns, more than any table has
 
 
