@@ -10,20 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from bench.text import grid, markdown_cell, markdown_table, visible
 
-WIDE = 1000  # columns, more than any table has
+FITS = 80  # columns, which every table fits
 
 
 class Screen(Console):
     """A console on which no text acts: what a field of a record or a file's name holds is shown (`visible`).
 
-    A table that is wider than the terminal is left to it to break: digits that are cut look like a number.
+    A terminal of less than FITS columns breaks a table's lines itself: digits that are cut here look like a number.
     """
 
     def print(self, *objects: Any, crop: bool = False, **options: Any) -> None:
@@ -36,10 +35,7 @@ class Screen(Console):
     def render(self, renderable: RenderableType, options: Any = None) -> Iterator[Segment]:
         """Yield what is printed; the one way out for whatever is."""
         if isinstance(renderable, Table):
-            wraps = any(not column.no_wrap for column in renderable.columns)
-            wide = (options or self.options).update(width=WIDE)
-            needs = 80 if wraps else Measurement.get(self, wide, renderable).maximum
-            options = wide.update(width=max(needs, (options or self.options).max_width))
+            options = (options or self.options).update(width=max(FITS, (options or self.options).max_width))
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible(text), style, control)
 

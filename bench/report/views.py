@@ -185,10 +185,9 @@ VIEWS = {
         (a state dict: reading it and preparing); first: the first call; answer s: a fresh process's first answer,
         import, load, placing inputs and first call""",
         {
-            "artefact": {"-": "the record has none, so no MB and load either; those of older versions have none"},
+            "artefact": {"-": "the record has none, so no MB and load, as those of older versions"},
             "answer s": {
-                "-": "its process made the file, or was forked (RESNET_BENCH_START=fresh, without --cold), or the "
-                "record has no artefact"
+                "-": "no artefact, or its process made it or was forked (RESNET_BENCH_START=fresh, without --cold)"
             },
         },
         wrapped=("variant",),
