@@ -16,13 +16,11 @@ from rich.text import Text
 
 from bench.text import grid, markdown_cell, markdown_table, visible
 
-FITS = 80  # columns, which every table fits
-
 
 class Screen(Console):
     """A console on which no text acts: what a field of a record or a file's name holds is shown (`visible`).
 
-    A terminal of less than FITS columns breaks a table's lines itself: digits that are cut here look like a number.
+    A terminal of less than 80 columns breaks a table's lines itself: digits that are cut here look like a number.
     """
 
     def print(self, *objects: Any, crop: bool = False, **options: Any) -> None:
@@ -35,7 +33,7 @@ class Screen(Console):
     def render(self, renderable: RenderableType, options: Any = None) -> Iterator[Segment]:
         """Yield what is printed; the one way out for whatever is."""
         if isinstance(renderable, Table):
-            options = (options or self.options).update(width=max(FITS, (options or self.options).max_width))
+            options = (options or self.options).update(width=max(80, (options or self.options).max_width))
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible(text), style, control)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -117,13 +117,10 @@ def _legend(now: Facts) -> list[str]:
                 variants.setdefault(f"absent: {counted.absent[fact]}", set()).add(name.split("/")[1])
         if variants:
             one = len(variants) == 1
-            words = "; ".join(f"{text}{'' if one else f' ({_list(names)})'}" for text, names in variants.items())
+            listed = ((text, ", ".join(sorted(names))) for text, names in variants.items())
+            words = "; ".join(text if one else f"{text} ({names})" for text, names in listed)
             notes.append(f"{title}: {words}.")
     return [*notes, WORDS]
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
 
 
 def facts_rows(now: Facts) -> list[dict[str, Any]]:

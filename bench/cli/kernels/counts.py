@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.status import Status
 from typer import Option
 
 from bench.cli.asking import BUILD_OPTIONS, NAMING, asks
@@ -51,8 +49,8 @@ def counts(
     if output:
         check_writable(output, COUNTS)
     with spinner("counting") as status:
-        show = partial(_show, status)
-        now = count_cases(cases, show, build=plan.build)
+        show = "counting {} of {}: {}".format
+        now = count_cases(cases, lambda *progress: status.update(show(*progress)), build=plan.build)
     changes: Sequence[Change] = ()
     if before:
         changes = compare_facts(before.only(case.name for case in cases) if selection.narrows else before, now)
@@ -70,7 +68,3 @@ def counts(
         hint(f"Written: the counts of {len(now.cases)} cases at {now.commit}, in {output}")
     failed = failures(changes, strict) if before else [case for case in now.cases.values() if case.failed]
     raise typer.Exit(FAILED if failed else 0)
-
-
-def _show(status: Status, done: int, total: int, name: str) -> None:
-    status.update(f"counting {done} of {total}: {name}")
