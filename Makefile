@@ -86,7 +86,7 @@ counts: setup
 	@$(RUN) tests.counts $(ARGS)
 
 costs: setup
-	@$(RUN) tests.costs $(ARGS)
+	@$(RUN) tests.costs --write $(ARGS)
 
 mutants: setup
 	@$(RUN) tests.mutants $(ARGS)

@@ -1,15 +1,17 @@
 """What the tool costs is measured in turns, recorded with where it comes from, and stands in docs/PERFORMANCE.md."""
 
 import os
+import re
 import signal
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
 
+from tests.costs import __main__ as program
 from tests.costs import record as records
 from tests.costs.__main__ import Place, measure, measure_all
 from tests.costs.alternate import CostError, Side, alternate, exponent, sides, spend, this_checkout
@@ -21,12 +23,19 @@ HERE = BOTH["after"]
 FILLS = "import sys; filled = b'1' * (int(sys.argv[1]) << 20)"
 
 
-def test_a_cost_is_a_row_a_measure_with_values_of_each_turn(tmp_path: Path) -> None:
+def test_a_cost_is_a_row_a_measure_with_values_of_each_turn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     goals = {CPU: Goal("unit", 1000.0), PEAK: Goal("after", 1.0), "answer": Goal("ratio", 1.0)}
     argv = ("python", "-c", "print('words'); print('    8.0 s  answer')")
     cost = Cost("test", "a question", "bench test", argv, 3, goals, unit="pass", unit_argv=PASS, per=2)
     path = tmp_path / "costs.json"
     assert measure_all([cost], BOTH, path) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[0] for line in shown] == [
+        "test, CPU-s / pass",
+        "test, peak MiB / pass",
+        "test, answer",
+    ]
+    assert shown[2] == "test, answer: 4.000 -> 4.000, 1.000 [1.000, 1.000]; at most 1 of before: met"
     record = records.read(path)
     by_measure = {row["measure"]: row for row in record["rows"]}
     assert list(by_measure) == [CPU, PEAK, "answer"]
@@ -44,6 +53,34 @@ def test_a_cost_is_a_row_a_measure_with_values_of_each_turn(tmp_path: Path) -> N
     table = records.markdown(record)
     assert "| `test`: a question | `bench test` | CPU-s / pass | " in table
     assert "| at most 1 of before | met |" in table
+
+
+def test_a_try_changes_no_record_and_no_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(program, "COSTS", [Cost("test", "", "bench test", PASS, 1)])
+    monkeypatch.setattr(program, "sides", lambda base: nullcontext((BOTH["before"], HERE)))
+    files = (records.RECORD, records.PAGE)
+    before = [file.read_bytes() for file in files]
+    try:
+        assert program.main(["--only", "test"]) == 0
+        assert [file.read_bytes() for file in files] == before
+    finally:
+        for file, content in zip(files, before, strict=True):
+            file.write_bytes(content)
+    assert re.match(r"test, CPU-s: [\d.]+ -> [\d.]+, ", capsys.readouterr().out)
+    assert program.main(["--only", "test", "--record", str(tmp_path / "r.json")]) == 0
+    assert [row["name"] for row in records.read(tmp_path / "r.json")["rows"]] == ["test"]
+
+
+def test_the_table_names_the_costs_that_it_lacks() -> None:
+    rows = [
+        {"name": cost.name, "question": "", "command": "", "measure": CPU, "reason": "x", "run": "1"} for cost in COSTS
+    ]
+    about = records.read()["runs"]
+    record = {"rows": rows[2:], "runs": {"1": next(iter(about.values()))}}
+    assert f"Not measured yet: `{COSTS[0].name}`, `{COSTS[1].name}`." in records.markdown(record)
+    assert "Not measured yet" not in records.markdown(record | {"rows": rows})
 
 
 def test_sizes_have_the_power_that_a_measure_grows_by(tmp_path: Path) -> None:

@@ -18,7 +18,13 @@ from bench.text import grid, markdown_cell, markdown_table, visible
 
 
 class Screen(Console):
-    """A console on which no text acts: what a field of a record or a file's name holds is shown (`visible`)."""
+    """A console on which no text acts: what a field of a record or a file's name holds is shown (`visible`).
+
+    A terminal of less than 80 columns breaks a table's lines itself: digits that are cut here look like a number.
+    """
+
+    def print(self, *objects: Any, crop: bool = False, **options: Any) -> None:
+        super().print(*objects, crop=crop, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Make text of a string before it is laid out, so that a table is as wide as what is shown."""
@@ -26,6 +32,8 @@ class Screen(Console):
 
     def render(self, renderable: RenderableType, options: Any = None) -> Iterator[Segment]:
         """Yield what is printed; the one way out for whatever is."""
+        if isinstance(renderable, Table):
+            options = (options or self.options).update(width=max(80, (options or self.options).max_width))
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible(text), style, control)
 

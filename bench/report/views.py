@@ -184,7 +184,12 @@ VIEWS = {
         file, in memory already, to what can be called, in a process that found it made, and what it compiles cached
         (a state dict: reading it and preparing); first: the first call; answer s: a fresh process's first answer,
         import, load, placing inputs and first call""",
-        {"answer s": {"-": "its process made the file, or was forked (RESNET_BENCH_START=fresh, without --cold)"}},
+        {
+            "artefact": {"-": "the record has none, so no MB and load, as those of older versions"},
+            "answer s": {
+                "-": "no artefact, or its process made it or was forked (RESNET_BENCH_START=fresh, without --cold)"
+            },
+        },
         wrapped=("variant",),
     ),
     "memory": View(

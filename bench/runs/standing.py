@@ -17,6 +17,7 @@ from bench.records.same import RESUME, SweepConditions, differences
 from bench.records.store import Store
 from bench.runs.job import ReferenceAnswer
 from bench.runs.process import Answer
+from bench.text import plural
 from resnet.data.labelled import find_labelled
 from resnet.variants import find_variant
 
@@ -47,7 +48,7 @@ def earlier_records(store: Store, now: SweepConditions, goes_on: bool, data: str
         return []
     if records and not goes_on:
         raise StoreError(
-            f"{store.folder} holds {len(records)} records already; "
+            f"{store.folder} holds {len(records)} {plural(len(records), 'record')} already; "
             "go on from them with --resume, or choose another folder with -o"
         )
     differing = [*differences(records, now, RESUME), *_other_labels(records, now, data)]

@@ -1,11 +1,12 @@
 """What this tool itself costs, before and after, in turns: the record and the table of docs/PERFORMANCE.md.
 
-    python -m tests.costs                            # all but the sweeps; ten minutes
-    python -m tests.costs --base 25ce197 --only help # one cost, whose rows replace those of the record
-    python -m tests.costs --with-sweeps              # and those that want minutes and a quiet machine
-    python -m tests.costs --splice                   # the table from the record again
+    python -m tests.costs --base HEAD --only help  # try one cost: what is not committed against the last commit
+    python -m tests.costs --write                  # all but the sweeps, into the record; ten minutes
+    python -m tests.costs --write --with-sweeps    # and those that want minutes and a quiet machine
+    python -m tests.costs --splice                 # the table from the record again
 
-Each cost is on disk before the next begins. Ctrl-C keeps those, and removes the checkouts.
+The figures of each cost are printed, and with --write on disk, before the next begins. Ctrl-C keeps those, and removes
+the checkouts.
 """
 
 from __future__ import annotations
@@ -124,8 +125,8 @@ def _at(cost: Cost, size: int, pair: Mapping[str, Side], place: Place) -> dict[s
         shutil.rmtree(inputs, ignore_errors=True)
 
 
-def measure_all(costs: Sequence[Cost], pair: Mapping[str, Side], path: Path, **choices: Any) -> int:
-    """Measure some costs, put each into the record as it ends, and return how many failed.
+def measure_all(costs: Sequence[Cost], pair: Mapping[str, Side], path: Path | None, **choices: Any) -> int:
+    """Measure some costs, print each as it ends, put it into the record, if one is named; return how many failed.
 
     `choices` are those of `Place`.
     """
@@ -133,13 +134,19 @@ def measure_all(costs: Sequence[Cost], pair: Mapping[str, Side], path: Path, **c
     env = environment()
     about = {"started": started, "environment": {name: env.get(name) for name in ABOUT}}
     about |= {name: side.commit for name, side in pair.items()}
-    record, failed = records.read(path), 0
+    failed = 0
+    tell("cost, measure: before -> after, after / before [95 % interval]; goal")
     with owned_folder("inputs") as folder:
         for cost in costs:
             load, begun = os.getloadavg()[0], time.monotonic()
             rows = measure(cost, pair, Place(folder, **choices))
-            records.replace(record, started, about, [row | {"load_before": round(load, 2)} for row in rows])
-            records.write(record, path)
+            if path:
+                record = records.read(path)
+                records.replace(record, started, about, [row | {"load_before": round(load, 2)} for row in rows])
+                records.write(record, path)
+            for row in rows:
+                if "reason" not in row:
+                    print(records.in_words(row), flush=True)
             reasons = {row["reason"] for row in rows if "reason" in row}
             failed += bool(reasons)
             tell(f"{cost.name}: {time.monotonic() - begun:.0f} s" + "".join(f"; {reason}" for reason in reasons))
@@ -148,14 +155,20 @@ def measure_all(costs: Sequence[Cost], pair: Mapping[str, Side], path: Path, **c
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.costs", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--base", default=BASE, metavar="REVISION", help=f"the side before; {BASE} by default")
-    parser.add_argument("--only", action="append", metavar="NAME", choices=[cost.name for cost in COSTS])
+    parser.add_argument(
+        "--base", default=BASE, metavar="REVISION", help=f"the commit that is before; {BASE} by default"
+    )
+    names = [cost.name for cost in COSTS]
+    help_only = f"measure this cost alone; repeat for more: {', '.join(names)}"
+    parser.add_argument("--only", action="append", metavar="NAME", choices=names, help=help_only)
     parser.add_argument("--with-sweeps", action="store_true", help="also what wants minutes and a quiet machine")
     parser.add_argument("--repeats", type=int, metavar="N", help="turns of each cost, in place of its own number")
-    parser.add_argument("--sizes", metavar="N,...", help="of costs that have sizes, in place of their own")
+    parser.add_argument("--sizes", metavar="N,...", help="sizes of the costs that have some, in place of their own")
     parser.add_argument("--polars", default="", metavar="DIR", help="where polars is: pip install --target DIR polars")
-    parser.add_argument("--record", type=Path, default=records.RECORD, metavar="FILE")
-    parser.add_argument("--splice", action="store_true", help="measure nothing; renew the table of the page")
+    parser.add_argument("--write", action="store_true", help="put the rows into the project's record and its page")
+    help_record = "put the rows into this record in place of the project's, and print its table"
+    parser.add_argument("--record", type=Path, metavar="FILE", help=help_record)
+    parser.add_argument("--splice", action="store_true", help="measure nothing; renew the page's table from the record")
     return parser.parse_args(argv)
 
 
@@ -172,23 +185,22 @@ def chosen(asked: argparse.Namespace) -> list[Cost]:
 def main(argv: Sequence[str] | None = None) -> int:
     asked = parse(argv)
     end_in_order()
-    code = 0
+    code, path = 0, asked.record or (records.RECORD if asked.write or asked.splice else None)
     if not asked.splice:
         try:
             with sides(asked.base) as (before, after):
                 pair, words = {"before": before, "after": after}, {"{polars}": asked.polars}
-                code = int(measure_all(chosen(asked), pair, asked.record, repeats=asked.repeats, words=words) > 0)
+                code = int(measure_all(chosen(asked), pair, path, repeats=asked.repeats, words=words) > 0)
         except BenchError as error:
             tell(f"costs: {error}")
             return error.exit_code
         except KeyboardInterrupt:
-            tell("interrupted; what was measured is in the record")
+            tell("interrupted; what was measured is printed" + (f", and in {path}" if path else ""))
             code = 130
-    table = records.markdown(records.read(asked.record))
-    if asked.record == records.RECORD:
-        pages.write(records.PAGE, table, "costs")
-    else:
-        print(table)
+    if path == records.RECORD:
+        pages.write(records.PAGE, records.markdown(records.read()), "costs")
+    elif path:
+        print(records.markdown(records.read(path)))
     return code
 
 

@@ -119,7 +119,20 @@ def markdown(record: dict[str, Any]) -> str:
         about.setdefault(_describe(record["runs"][row["run"]]), []).append(row["name"])
     for text, names in about.items():
         lines += ["", (f"{', '.join(dict.fromkeys(names))}: " if len(about) > 1 else "") + text]
+    measured = {row["name"] for row in record["rows"]}
+    if missing := [f"`{cost.name}`" for cost in COSTS if cost.name not in measured]:
+        lines += ["", f"Not measured yet: {', '.join(missing)}."]
     return "\n".join(lines)
+
+
+def in_words(row: dict[str, Any]) -> str:
+    """Return a row that has figures as a line: before -> after, their ratio, and its goal."""
+    _, _, measure, before, after, change, powers, goal, word = _cells(row)
+    at = f" at {row['points'][-1]['size']:,} {row['sizes_of']}" if row["sizes_of"] else ""
+    growth = "" if powers == "-" else f", grows by {powers}"
+    return f"{row['name']}, {measure}{at}: {before} -> {after}, {change}{growth}" + (
+        f"; {goal}: {word}" if word else ""
+    )
 
 
 def _describe(about: dict[str, Any]) -> str:
@@ -137,7 +150,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     if reason := row.get("reason"):
         return name, shown, measure, "-", "-", "-", "-", "-", f"not measured: {reason}"
     last = row["points"][-1]
-    unit = row.get("goal", {}).get("of") == "unit" or row["unit"] == "pass"
+    unit = "after_in_units" in last and (row.get("goal", {}).get("of") == "unit" or row["unit"] == "pass")
     cells = []
     for side in ("before", "after"):
         figure = last.get(f"{side}_in_units", {}).get("value") if unit else last.get(f"{side}_median")

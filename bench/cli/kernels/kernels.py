@@ -15,7 +15,7 @@ from bench.cli.kernels.progress import CompileBar
 from bench.cli.options import Csv, Json, Markdown
 from bench.cli.tables import console_for, print_csv, print_json
 from bench.errors import FAILED, STOPPED, USAGE
-from bench.files import check_writable
+from bench.files import OTHER, check_writable
 from bench.kinds import ACCEPTED
 from bench.static import predictions
 from bench.static.compile import absolute, compile_kernels, parse_archs, tuned_tables
@@ -49,7 +49,7 @@ def kernels(
         return cli_bundle.make_bundle(bundle, one, models, batch, precision, candidates, tables, budget, as_json)
     start = time.monotonic()
     if accept:
-        check_writable(accept, ACCEPTED)
+        check_writable(accept, ACCEPTED, f"{OTHER} with --accept")
     archs, globs = parse_archs(arch), filter or []
     before = Accepted.read(check) if check else None
     now = _compile(archs, globs, _readable_tables(table))

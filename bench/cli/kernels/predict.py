@@ -11,7 +11,7 @@ from bench.cli.console import stop, tell
 from bench.cli.tables import out, print_json
 from bench.cli.words import parse_words
 from bench.errors import USAGE
-from bench.files import check_writable
+from bench.files import OTHER, check_writable
 from bench.kinds import PREDICTION
 from bench.static import predictions
 from bench.tuning.gpus import PREDICTABLE, Gpu
@@ -28,7 +28,7 @@ Card = Annotated[str, Option("--gpu", metavar="NAME", help="With --predict: a ca
 
 def predict(path: Path, card: str, precision: str, as_json: bool) -> None:
     """Write the predicted time of each layer, and print the sum of each batch size."""
-    check_writable(path, PREDICTION)
+    check_writable(path, PREDICTION, f"{OTHER} with --predict")
     word, *others = parse_words("precision", precision, BYTES)
     if others:
         stop(f"--precision: with --predict one word, not {precision}", USAGE)

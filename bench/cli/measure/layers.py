@@ -14,7 +14,7 @@ from bench.cli.asking import BUILDING, CASE_HELP, NAMING, asks
 from bench.cli.console import spinner, write_output
 from bench.cli.options import Csv, Input, Json, Markdown, Seed, ToFile
 from bench.cli.tables import console_for, print_csv, print_json
-from bench.files import check_writable
+from bench.files import OTHER, check_writable
 from bench.kinds import LAYERS, TRACE
 from bench.machine.environment import environment
 from bench.plans.choose import Selection, case_beside, check_case, check_input, choose_case
@@ -49,11 +49,11 @@ def layers(
     for parsed in cases:
         check_case(parsed, env)
     check_input(input)
-    for path, kind in ((trace, TRACE), (output, LAYERS)):
+    for path, kind, option in ((trace, TRACE, "--trace"), (output, LAYERS, "-o")):
         if path is not None and not path.resolve().parent.is_dir():
             raise typer.BadParameter(f"{path}: there is no folder {path.resolve().parent}")
         if path is not None:
-            check_writable(path, kind)
+            check_writable(path, kind, f"{OTHER} with {option}")
     profiles = []
     for number, parsed in enumerate(cases):
         with spinner(parsed.name) as status:

@@ -70,13 +70,13 @@ def report(
 
 def _write_pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:
     """Write the page, the pictures, or both."""
-    from bench.files import check_writable, write_file
+    from bench.files import OTHER, check_writable, write_file
     from bench.kinds import PAGE
     from bench.report.page.document import render_page
     from bench.report.page.stills import save_stills
 
     if html:
-        check_writable(html, PAGE)
+        check_writable(html, PAGE, f"{OTHER} with --html")
         text = render_page(folders)
         write_file(html, text, kind=PAGE)
         out.print(f"{html}: {len(text.encode()) / 1e6:.1f} MB; open it in a browser", markup=False, soft_wrap=True)

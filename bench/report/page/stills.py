@@ -26,7 +26,7 @@ def save_stills(folders: Iterable[str | Path], target: Path) -> list[Path]:
     written.
     """
     require_libraries()
-    check_writable(target / "answer.svg")
+    check_writable(target / "answer.svg", cure="name another folder with --stills")
     import vl_convert
 
     data = gather(folders)

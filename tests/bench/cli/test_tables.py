@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.cli.tables import Column, console_for, print_csv, print_table
+from bench.cli.tables import Column, Screen, console_for, print_csv, print_table
 from bench.text import grid
 
 COLUMNS = (
@@ -47,6 +47,18 @@ def test_markdown_is_the_table_that_the_terminal_shows(capsys: Captured) -> None
     ]
     print_table(COLUMNS, ROWS)
     assert capsys.readouterr().out.splitlines() == ["name     p50 ms", "a|b, c     1.23", "[bold]x       -"]
+
+
+@pytest.mark.parametrize("wrapped", [(), ("variant",)])
+def test_no_value_is_cut_where_the_terminal_is_narrow(wrapped: tuple[str, ...]) -> None:
+    file = io.StringIO()
+    table = grid("variant", "images/s", "vs eager", wrapped=wrapped)
+    table.add_row("channels-last-amp", "1888.37", "1.78±9%")
+    Screen(file=file, width=20).print(table)
+    assert [line.rstrip() for line in file.getvalue().splitlines()] == [
+        "variant           images/s vs eager",
+        "channels-last-amp 1888.37   1.78±9%",
+    ]
 
 
 def test_markdown_keeps_sentences_headings_and_blocks(capsys: Captured) -> None:

@@ -128,6 +128,9 @@ def test_a_first_answer_is_told_only_where_all_of_it_is_known(record: Make) -> N
     assert totals == ["8.750", "-", "8.750", "-"]
     assert "without --cold" in notes(VIEWS["deploy"], rows)
     assert "without --cold" not in notes(VIEWS["deploy"], rows[:1])
+    for mark in ("- (artefact): the record has none", "- (answer s): no artefact, or "):
+        assert mark in notes(VIEWS["deploy"], rows[3:])
+    assert "- (artefact)" not in notes(VIEWS["deploy"], rows[:3])
 
 
 def test_an_energy_may_lack_its_temperatures(record: Make) -> None:

@@ -47,6 +47,10 @@ def test_a_folder_with_records_is_not_added_to_unless_asked(sweep: Callable[...,
     child = FakeChild()
     with pytest.raises(StoreError, match=r"holds 24 records already; go on from them with --resume"):
         list(sweep(child).run())
+    file = sweep(child).store.file
+    file.write_bytes(file.read_bytes().splitlines(keepends=True)[0])
+    with pytest.raises(StoreError, match=r"holds 1 record already; "):
+        list(sweep(child).run())
     assert child.jobs == []
 
 

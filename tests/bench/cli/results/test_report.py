@@ -42,6 +42,7 @@ def test_a_page_that_cannot_be_written_is_a_sentence(swept: Path, tmp_path: Path
     for target in (tmp_path, tmp_path / "file" / "page.html"):
         result = CliRunner().invoke(app, ["report", str(swept), "--html", str(target)])
         assert result.output.startswith(f"bench: cannot write {target}: ")
+        assert result.output.endswith("; name another file with --html\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "swept"]
 
 
