@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import prod
 from types import MappingProxyType
 from typing import Any, Literal
@@ -213,6 +213,7 @@ def _out(size: int, kernel: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - kernel) // stride + 1
 
 
+@cache  # networks have few kinds of layers, and a report counts many networks
 def taps(positions: int, extent: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
     """Return the number of products along one axis of a convolution that read none of its padding."""
     reads = (place * stride - padding + tap * dilation for place in range(positions) for tap in range(kernel))

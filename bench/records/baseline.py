@@ -10,7 +10,7 @@ from itertools import chain
 from bench.plans.case import Case
 from bench.records.record import Record
 from bench.records.same import Way, are_alike, by_way
-from bench.records.speed import SpeedRatio, Turn, disturbed_turns, pairs_by_round, speed_ratio
+from bench.records.speed import SpeedRatio, Turn, disturbed_turns, pairs_by_round, rates_once, speed_ratio
 from bench.stats import is_precise
 from resnet.variants import LAUNCHES
 
@@ -89,10 +89,10 @@ def against_baseline(measured: Measured, find: Baseline = baseline_of) -> dict[W
 
     `find` returns the baseline of a case among others.
     """
-    compared = {}
+    compared, rates_of = {}, rates_once()
     for way, without, alike in _comparisons(measured):
         baseline = find(way[0], alike)
-        if baseline and (ratio := speed_ratio(measured[way], alike[baseline], without)):
+        if baseline and (ratio := speed_ratio(measured[way], alike[baseline], without, rates_of=rates_of)):
             compared[way] = Against(way[0], baseline, ratio)
     return compared
 

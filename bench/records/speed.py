@@ -7,7 +7,7 @@ other, whose intervals are combined. So a ratio's interval is of the noise that 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import exp, log
 from statistics import median
@@ -18,6 +18,7 @@ from bench.records.record import Record
 from bench.stats import Interval, Ratio, median_interval, ratio
 
 Turn = tuple[int, int]  # round and turn
+Rates = dict[Turn, float]  # images/s
 Basis = Literal["rounds", "turns", "windows", "none"]
 # a lead under this is none where one process of each stands behind it: another process may be as far off
 LEAST_LEAD = 0.02
@@ -40,7 +41,7 @@ class SpeedRatio(Interval):
         return self.samples >= LEAD_ROUNDS if self.basis == "rounds" else self.value - 1 >= LEAST_LEAD
 
 
-def turn_rates(record: Record) -> dict[Turn, float]:
+def turn_rates(record: Record) -> Rates:
     """Return images/s by round and turn: the median over the turn's undisturbed windows; a turn without any is absent.
 
     Records up to schema 4 have one window, as turn 0.
@@ -76,15 +77,36 @@ def disturbed_turns(records: Iterable[Record]) -> set[Turn]:
     return {turn for record in disturbed for turn in alternate_turns([record]) - turn_rates(record).keys()}
 
 
+def rates_by_turn(records: Iterable[Record]) -> Rates:
+    """Return images/s by round and turn of the records of a case, as `turn_rates` does of one."""
+    return {turn: rate for record in records for turn, rate in turn_rates(record).items()}
+
+
+def rates_once() -> Callable[[Sequence[Record]], Rates]:
+    """Return `rates_by_turn` for comparisons of the same cases with each other: of a sequence it is worked out once."""
+    rates: dict[int, tuple[Sequence[Record], Rates]] = {}
+
+    def rates_of(records: Sequence[Record]) -> Rates:
+        if id(records) not in rates:
+            rates[id(records)] = records, rates_by_turn(records)  # the sequence too: its id is no other's meanwhile
+        return rates[id(records)][1]
+
+    return rates_of
+
+
 def speed_ratio(
-    ours: Sequence[Record], theirs: Sequence[Record], without: Collection[Turn] = (), confidence: float = 0.95
+    ours: Sequence[Record],
+    theirs: Sequence[Record],
+    without: Collection[Turn] = (),
+    confidence: float = 0.95,
+    rates_of: Callable[[Sequence[Record]], Rates] = rates_by_turn,
 ) -> SpeedRatio | None:
     """Return images/s of the case of `ours` over those of the case of `theirs`; a record of each for every round.
 
     The turns of `without` do not count. It is None where no round has an undisturbed window of both. `confidence` is
     the interval's.
     """
-    by_round = _logs_by_round(ours, theirs, without)
+    by_round = _logs_by_round(rates_of(ours), rates_of(theirs), without)
     if len(by_round) > 1:
         over_rounds: Ratio = ratio(_as_pairs(by_round), confidence)
         return SpeedRatio(over_rounds.value, over_rounds.low, over_rounds.high, "rounds", over_rounds.rounds)
@@ -102,22 +124,19 @@ def pairs_by_round(
     ours: Sequence[Record], theirs: Sequence[Record], without: Collection[Turn] = ()
 ) -> list[tuple[float, float]]:
     """Return the ratio of each round that has both, over 1: the pairs on which `speed_ratio` rests over rounds."""
-    return _as_pairs(_logs_by_round(ours, theirs, without))
+    return _as_pairs(_logs_by_round(rates_by_turn(ours), rates_by_turn(theirs), without))
 
 
 def _as_pairs(by_round: dict[int, list[float]]) -> list[tuple[float, float]]:
     return [(exp(median(logs)), 1.0) for logs in by_round.values()]
 
 
-def _logs_by_round(
-    ours: Sequence[Record], theirs: Sequence[Record], without: Collection[Turn]
-) -> dict[int, list[float]]:
+def _logs_by_round(ours: Rates, theirs: Rates, without: Collection[Turn]) -> dict[int, list[float]]:
     """Return the logarithms of the ratios in the turns that both have, by round."""
-    mine, other = ({turn: rate for one in side for turn, rate in turn_rates(one).items()} for side in (ours, theirs))
     by_round: dict[int, list[float]] = {}
-    for turn in sorted(mine.keys() & other.keys()):
+    for turn in sorted(ours.keys() & theirs.keys()):
         if turn not in without:
-            by_round.setdefault(turn[0], []).append(log(mine[turn] / other[turn]))
+            by_round.setdefault(turn[0], []).append(log(ours[turn] / theirs[turn]))
     return by_round
 
 

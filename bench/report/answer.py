@@ -11,8 +11,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain
+from functools import cached_property, partial
 from typing import Literal
 
 from bench.plans.case import Case
@@ -23,7 +22,7 @@ from bench.records.again import untimed_options
 from bench.records.baseline import BASELINE, Against
 from bench.records.record import Record
 from bench.records.same import Traits, are_alike, by_way
-from bench.records.speed import LEAST_LEAD, SpeedRatio, disturbed_turns, speed_ratio
+from bench.records.speed import LEAST_LEAD, SpeedRatio, disturbed_turns, rates_once, speed_ratio
 from bench.report.evidence import describe_unmeasured, disturbance
 from bench.report.rows import Row, all_disturbed, group_rows
 from bench.stats import LEAST_ROUNDS
@@ -114,10 +113,11 @@ def _bits(row: Row) -> str:
 
 
 def _contest(ways: list[Row], group: list[Row]) -> Contest:
-    without = disturbed_turns(chain.from_iterable(row.records for row in group))
+    without = disturbed_turns(record for row in group for record in row.records)
+    ratio_of = partial(speed_ratio, without=without, rates_of=rates_once())
 
     def leads_of(leader: Row) -> dict[Case, SpeedRatio | None]:
-        return {row.case: speed_ratio(leader.records, row.records, without) for row in ways if row is not leader}
+        return {row.case: ratio_of(leader.records, row.records) for row in ways if row is not leader}
 
     leader, leads = ways[0], leads_of(ways[0])
     ratios = {case: lead.value for case, lead in leads.items() if lead}
@@ -128,7 +128,7 @@ def _contest(ways: list[Row], group: list[Row]) -> Contest:
     def against(rows: Sequence[Row]) -> Against | None:
         """Compare the leader with what is fastest beside it of some rows: of the same launch if there is one."""
         rivals = [row for row in rows if row.case.launch == leader.case.launch] or rows
-        ratios = [(speed_ratio(leader.records, row.records, without), row.case) for row in rivals]
+        ratios = [(ratio_of(leader.records, row.records), row.case) for row in rivals]
         if leader in rivals or not ratios or not ratios[0][0]:  # without a ratio to the first by median none is known
             return None
         known = [Against(leader.case, case, ratio) for ratio, case in ratios if ratio]

@@ -41,9 +41,11 @@ def compiled_runner(
     compiled = torch.compile(forward, fullgraph=True, dynamic=False, options=options)
     runner = TorchRunner(compiled, example, dtype, memory_format, details)
     try:
-        with torch._inductor.config.patch(options), kept(frozen):
+        with torch._inductor.config.patch(options), kept(frozen) as found:
             runner(runner.place(example))
     except torch._dynamo.exc.Unsupported as error:  # its message is a page
         reason = str(error).strip().partition("\n")[0]
         raise RuntimeError(f"torch.compile cannot take the model whole, without graph breaks: {reason}") from error
+    if found:
+        runner.details["found_kept"] = found
     return runner

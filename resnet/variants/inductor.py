@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from resnet.cache import cached_file
 
 Check = Callable[[Any, str], bool]
+CHECKS, GRAPHS = "checks of the compiler", "graphs of packed weights"
 
 
 class _Unfit(Exception):
@@ -28,25 +29,31 @@ class _Unfit(Exception):
 
 
 @contextmanager
-def kept(frozen: nn.Module | None = None) -> Iterator[None]:
+def kept(frozen: nn.Module | None = None) -> Iterator[list[str]]:
     """Have Inductor keep the checks of this context, and the graphs of a module whose weights are `frozen`.
+
+    The list has, at the end, what was found kept that torch alone would have done again: CHECKS, GRAPHS.
 
     The weights become part of its keys, though a graph is given those of the process that loads it, by name, and no
     kernel has any. So does the number of threads, for which code is generated (torch before 2.13 leaves it out). What
     a release has under no name that is known here is not kept.
     """
+    found: list[str] = []
+    packed: list[Tensor] = []
     with ExitStack() as stack:
         with suppress(AttributeError, ImportError):
-            for patch in _patches(frozen):
+            for patch in _patches(frozen, found, packed):
                 stack.enter_context(patch)
-        yield
+        yield found
+    if packed and torch._dynamo.utils.counters["inductor"]["fxgraph_cache_hit"]:
+        found.append(GRAPHS)
 
 
-def _patches(frozen: nn.Module | None) -> Iterator[AbstractContextManager[Any]]:
+def _patches(frozen: nn.Module | None, found: list[str], packed: list[Tensor]) -> Iterator[AbstractContextManager[Any]]:
     """Yield what `kept` changes; packed weights come last, as they enter a key by their shape: after the digest."""
     from torch._inductor.cpu_vec_isa import VecISA
 
-    yield mock.patch.object(VecISA, "check_build", _checked_once(VecISA.check_build))
+    yield mock.patch.object(VecISA, "check_build", _checked_once(VecISA.check_build, found))
     config, digest = torch.compiler.config, ""
     if frozen:
         with suppress(Exception):  # of a user's tensors, which may have no bytes to read
@@ -59,7 +66,10 @@ def _patches(frozen: nn.Module | None) -> Iterator[AbstractContextManager[Any]]:
     from torch._inductor.freezing_utils import is_frozen_param
 
     def is_packed(tensor: Tensor) -> bool:
-        return tensor.is_mkldnn and is_frozen_param(tensor)
+        if not (tensor.is_mkldnn and is_frozen_param(tensor)):
+            return False
+        packed[:] = [tensor]
+        return True
 
     pickler = codecache.FxGraphCachePickler
     yield mock.patch.object(pickler, "_reduce_tensor", _reduced(pickler._reduce_tensor, is_packed))
@@ -69,7 +79,7 @@ def _patches(frozen: nn.Module | None) -> Iterator[AbstractContextManager[Any]]:
         yield mock.patch.object(validator, "check_tensor", let)
 
 
-def _checked_once(check: Check) -> Check:
+def _checked_once(check: Check, found: list[str]) -> Check:
     """Return Inductor's check of an instruction set, whose success is kept beside the library that it loads."""
 
     def check_build(isa: Any, code: str) -> bool:
@@ -87,6 +97,8 @@ def _checked_once(check: Check) -> Check:
 
             built = cpu_vec_isa._get_isa_dry_compile_fingerprint(isa._arch_flags)  # compiler, flags, torch's version
             cached_file(f"{isa} {code} {built} {torch.__file__}", ".loads", write, lambda: Path(cache_dir()))
+            if not answers and CHECKS not in found:
+                found.append(CHECKS)
             return True
         return answers[0] if answers else check(isa, code)
 

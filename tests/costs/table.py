@@ -140,8 +140,9 @@ COSTS = [
     ),
     Cost(
         "kernels", "kernels compiled on two cores, beside one", "bench kernels --arch sm_90 -f 'resnet18/fp16-n32-*'",
-        (*BENCH, *KERNELS), 2, {WALL: Goal("unit", 0.6), CPU: None},
+        (*BENCH, *KERNELS), 3, {WALL: Goal("unit", 0.6), CPU: None},
         unit="one core", unit_argv=("python", "-P", "-c", ONE_CORE, *KERNELS),
+        variables={"TRITON_CACHE_DIR": "{new}/triton"},
     ),
     replace(
         QUICK, name="quick", question="the default sweep, its caches warm", goals=answers(120), caches=True,

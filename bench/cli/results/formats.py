@@ -21,7 +21,7 @@ from bench.plans.words import narrow
 from bench.records.formats import EXPORTS, import_pytest_benchmark, with_latency
 from bench.records.frame import load
 from bench.records.store import Store
-from bench.text import visible
+from bench.text import plural, visible
 from kernels.cards.reading import read_json_file
 
 Format = StrEnum("Format", {name: name for name in ("csv", *EXPORTS)})  # type: ignore[misc]
@@ -49,7 +49,7 @@ def export(
         print(text, end="")
         return
     write_file(output, text, kind=kind_of(text.encode()))
-    hint(f"Written: {len(chosen)} records of {len({r.case for r in chosen})} cases, in {output}")
+    hint(f"Written: {counted(len(chosen), len({r.case for r in chosen}))}, in {output}")
 
 
 def _export_frame(folders: list[Path], only: Sequence[str], exclude: Sequence[str], output: Path | None) -> None:
@@ -61,7 +61,7 @@ def _export_frame(folders: list[Path], only: Sequence[str], exclude: Sequence[st
         print(text, end="")
         return
     write_file(output, text, kind=kind_of(text.encode()))
-    hint(f"Written: {len(frame)} records of {frame['case'].nunique()} cases, in {output}")
+    hint(f"Written: {counted(len(frame), frame['case'].nunique())}, in {output}")
 
 
 def import_(
@@ -83,5 +83,9 @@ def import_(
             store.append(record)
     for text in left:
         tell(f"Left out: {text}")
-    cases = len({record.case for record in records})
-    hint(f"Written: {len(records)} records of {cases} cases; `{command_line('report', output)}` shows them")
+    written = counted(len(records), len({record.case for record in records}))
+    hint(f"Written: {written}; `{command_line('report', output)}` shows them")
+
+
+def counted(records: int, cases: int) -> str:
+    return f"{records} {plural(records, 'record')} of {cases} {plural(cases, 'case')}"

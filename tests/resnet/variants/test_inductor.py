@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from resnet.variants.compile_max import prepare
-from resnet.variants.inductor import _checked_once, kept
+from resnet.variants.inductor import CHECKS, GRAPHS, _checked_once, kept
 
 pytestmark = pytest.mark.filterwarnings("default")  # Inductor's imports are not free of deprecations
 
@@ -37,7 +37,9 @@ def compiled(seed: int) -> str:
     runner = prepare(net(seed), x, "fp32", "stream")
     torch.testing.assert_close(runner(runner.place(x)), net(seed)(x))
     (outcome,) = (name for name in counters["inductor"] if name.startswith("fxgraph_cache_"))
-    return outcome.removeprefix("fxgraph_cache_")
+    hit = outcome == "fxgraph_cache_hit"
+    assert (GRAPHS in runner.details.get("found_kept", ())) == hit  # a record says so
+    return "hit" if hit else "miss"
 
 
 @pytest.mark.slow  # three compilations in an empty folder
@@ -107,17 +109,24 @@ def test_a_check_that_cannot_be_kept_still_has_its_answer(
         raise error
 
     monkeypatch.setattr("resnet.variants.inductor.cached_file", fails)
-    assert [_checked_once(lambda isa, code, answer=answer: answer)(VecAVX2(), "") for answer in (True, False)] == [
-        True,
-        False,
-    ]
+    found: list[str] = []
+    for answer in (True, False):
+        check = _checked_once(lambda isa, code, answer=answer: answer, found)
+        assert check(VecAVX2(), "") == answer
+    assert not found
 
 
 def test_a_check_is_kept_once_it_succeeded(folder) -> None:
     from torch._inductor.cpu_vec_isa import VecAVX2
 
     answers, asked = [False, True, True], []
-    check = _checked_once(lambda isa, code: asked.append(code) or answers[len(asked) - 1])
-    results = [check(VecAVX2(), code) for code in ("int a;", "int a;", "int a;", "int b;")]
-    assert results == [False, True, True, True]
+    found: list[str] = []
+    check = _checked_once(lambda isa, code: asked.append(code) or answers[len(asked) - 1], found)
+    results = []
+    for code in ("int a;", "int a;", "int b;"):
+        results.append(check(VecAVX2(), code))
+    assert not found
+    results += [check(VecAVX2(), "int a;") for _ in range(2)]
+    assert results == [False, True, True, True, True]
+    assert found == [CHECKS]
     assert asked == ["int a;", "int a;", "int b;"]
