@@ -1,7 +1,10 @@
 """int8 through torchao and Inductor: the declared steps are computed and seen in the compiled code, none in float."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from resnet.calibration import Calibration
 from resnet.code import Unserved
@@ -58,16 +61,23 @@ def test_kernels_left_in_float_are_named_by_what_they_compute() -> None:
 
 
 @pytest.mark.slow
-def test_every_step_is_exact_in_the_compiled_code(build) -> None:
-    torch._dynamo.reset()
+def test_every_step_is_exact_in_the_compiled_code_and_in_that_which_the_cache_had(
+    build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     model = build("resnet18-digits")
-    try:
-        runner = prepare("compile-max", model, PICTURES[:2], "int8", "stream", Calibration(PICTURES, "minmax", ("fc",)))
-    except Unserved as reason:
-        pytest.skip(str(reason))
-    assert runner.details["quantized"]["unseen"] == []
-    with torch.no_grad():
-        assert check_runner(runner, model, PICTURES[:2])["layers"] == 20
+    for is_cached in (False, True):
+        torch._dynamo.reset()
+        calibration = Calibration(PICTURES, "minmax", ("fc",))
+        counters.clear()
+        try:
+            runner = prepare("compile-max", model, PICTURES[:2], "int8", "stream", calibration)
+        except Unserved as reason:
+            pytest.skip(str(reason))
+        assert (counters["inductor"]["fxgraph_cache_hit"] > 0) == is_cached
+        assert runner.details["quantized"]["unseen"] == []
+        with torch.no_grad():
+            assert check_runner(runner, model, PICTURES[:2])["layers"] == 20
 
 
 def test_what_is_not_served_says_why() -> None:
