@@ -27,7 +27,7 @@ from resnet.names import is_outside
 from resnet.variants import find_variant
 
 VARIABLE = "RESNET_BENCH_START"
-WAYS = ("fresh", "fork")  # the first is the usual one, until `python -m tests.speed.starts` has passed
+WAYS = ("fresh", "fork")  # the first is the usual one, as one variant was slower when forked (`results/starts`)
 LIMIT_S = 300.0  # of the imports of a server, on a machine that is busy
 WORD_S = 60.0  # of its words as it forks, and of the first one of its child: meanwhile no signal interrupts
 NO_GPU = "forked cases were not yet compared with fresh ones on a GPU"

@@ -147,13 +147,13 @@ def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Tes
     base, head = (sides.values(side, metric) for side in NAMES)
     kind, why = ("throttled", sides.throttling()) if metric.timed else ("", [""] * len(sides.common))
     disturbed = sides.lacking_windows(rule.min_rounds) if name == "throughput" else [""] * len(sides.common)
-    if column := {"cold-start": "caches", "host": "process"}.get(name):
-        kind, (base, head, why) = column, sides.alike(column, base, head)
+    column = metric.alike
+    base, head, unlike = sides.alike(column, base, head) if column else (base, head, [""] * len(sides.common))
     if name == "throughput":
         base = np.where(sides.disturbed["base"], np.nan, base)
         head = np.where(sides.disturbed["head"], np.nan, head)
-    kinds = ["disturbed" if text else kind for text in disturbed]
-    why = [text or other for text, other in zip(disturbed, why, strict=True)]
+    kinds = ["disturbed" if lost else column if text else kind for lost, text in zip(disturbed, unlike, strict=True)]
+    why = [next(filter(None, texts), "") for texts in zip(disturbed, unlike, why, strict=True)]
     present = np.stack([np.isfinite(base).any(-1), np.isfinite(head).any(-1)])
     # a side all of whose rounds throttled or were disturbed has a verdict, too: AMBIGUOUS
     spoilt, lost = (np.array(list(map(bool, texts)), dtype=bool) for texts in (why, disturbed))

@@ -23,7 +23,7 @@ from bench.records.frame import Damage, load
 from bench.records.same import FIELDS, SERIES, Kind
 from bench.stats import Ratio
 from bench.text import plural
-from bench.verdicts.metrics import METRICS, Metric
+from bench.verdicts.metrics import METRICS, PROCESS, Metric
 from bench.verdicts.rule import estimate
 from bench.verdicts.segments import MIN_SEGMENT, best_splits, count_changes, permutation_p, spikes_of, unsure_newest
 from bench.verdicts.stores import results_folders
@@ -130,7 +130,7 @@ def read_history(
 def _series(frame: DataFrame, name: str, metric: Metric, order: Mapping[str, int]) -> list[Series]:
     value = sum(frame[column].astype("float64") for column in metric.columns) / metric.scale
     way = choices = frame["choices"].astype("object").fillna("")
-    if name == "host":  # a forked process has its server's pages, too
+    if metric.alike == PROCESS:
         way = choices.mask(frame["process"] == "forked", (choices + ", forked").str.removeprefix(", "))
     seed = frame["seed"].fillna(0)
     rows = frame[[*OF_POINT, *MACHINE, *SOFTWARE]].assign(value=value, choices=choices, way=way, seed=seed)

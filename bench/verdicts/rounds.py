@@ -154,10 +154,10 @@ class Sides:
         kept = [np.where(state == chosen, side, np.nan) for state, side in zip(states, (base, head), strict=True)]
         reasons = [""] * len(self.common)
         for index in np.flatnonzero(shared.max(-1, initial=0) == 0):
+            kept[0][index], kept[1][index] = base[index], head[index]
             if all(count[index].any() for count in counts):
                 words = [", ".join(("unknown", *words_of)[i] for i in np.flatnonzero(count[index])) for count in counts]
                 reasons[index] = f"{clause} {words[0]} in base, {words[1]} in head"
-                kept[0][index], kept[1][index] = base[index], head[index]
         return kept[0], kept[1], reasons
 
     def _states(self, name: str, column: str) -> Array:

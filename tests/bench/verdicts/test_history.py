@@ -191,16 +191,17 @@ def test_runs_with_other_threads_are_a_series_of_their_own(store: Path, record: 
     assert list(points.values()) == [9]
 
 
-def test_host_memory_of_forked_processes_is_a_series_of_its_own_that_a_command_confirms(tmp_path: Path) -> None:
+@pytest.mark.parametrize("metric", ["host", "latency"])
+def test_forked_processes_are_a_series_of_their_own_that_a_command_confirms(tmp_path: Path, metric: str) -> None:
     for i, (way, threads) in product(range(20), (("fresh", 0), ("forked", 0), ("forked", 3))):
         size = (400 + 60 * (i > 9) + 200 * (way == "forked") + i % 3) << 20
-        some = quick(round=i, memory={"host_resident_peak": size}, runtime={"process": way})
+        some = quick(round=i, memory={"host_resident_peak": size}, latency_ns=[size] * 50, runtime={"process": way})
         some.settings, some.environment = (
             {"threads": threads} if threads else {},
             {"git": {"sha": f"{i:012x}".ljust(40, "0"), "dirty": False}},
         )  # type: ignore[typeddict-item]
         write(tmp_path / f"{way}{threads}", some)
-    history = read_history([tmp_path], ["host"])
+    history = read_history([tmp_path], [metric])
     assert {one.choices: len(one.points) for one in history} == {"as usual": 20, "forked": 20, "threads 3, forked": 20}
     at = f"{9:012x}", f"{10:012x}", CASE
     commands = {one.choices: one.changes[0].confirm(CASE) for one in history}
