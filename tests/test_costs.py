@@ -93,14 +93,6 @@ def test_sizes_have_the_power_that_a_measure_grows_by(tmp_path: Path) -> None:
     assert "before" not in row["points"][0]
 
 
-def test_a_goal_beyond_the_sizes_is_reckoned_along_a_line() -> None:
-    points: list[dict[str, Any]] = [
-        {"size": size, "after": [value] * 2, "after_median": value} for size, value in ((1, 100.0), (1001, 110.0))
-    ]
-    met, figure = records.standing(Goal("after", 1024, at=100_001), points)
-    assert (met, figure["value"]) == ("not met, by estimate", pytest.approx(1100))
-
-
 @pytest.mark.parametrize(("low", "high", "word"), [(0.9, 1.1, "cannot tell"), (0.5, 0.9, "met"), (1.1, 1.2, "not met")])
 def test_a_goal_is_met_where_the_interval_is_on_one_side(low: float, high: float, word: str) -> None:
     assert records.standing(Goal("ratio", 1.0), [{"ratio": {"value": 0.99, "low": low, "high": high}}])[0] == word

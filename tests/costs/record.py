@@ -43,7 +43,7 @@ def row_of(cost: Cost, measure: str, points: list[dict[str, Any]]) -> dict[str, 
         sides = [side for side in ("before", "after") if f"{side}_median" in points[0]]
         row["exponents"] = {side: growth(sizes, [point[f"{side}_median"] for point in points]) for side in sides}
     if goal := cost.goals[measure]:
-        row["goal"] = {"of": goal.of, "at_most": goal.at_most, "at": goal.at}
+        row["goal"] = {"of": goal.of, "at_most": goal.at_most}
         row["standing"], row["figure"] = standing(goal, points)
     return row
 
@@ -60,17 +60,13 @@ def standing(goal: Goal, points: list[dict[str, Any]]) -> tuple[str, dict[str, A
     last = points[-1]
     if goal.of == "after":
         figure = _interval(ratio([(value, 1.0) for value in last["after"]]))
-        if goal.at:
-            first = points[0]
-            rise = (last["after_median"] - first["after_median"]) / (last["size"] - first["size"])
-            figure = {"value": first["after_median"] + rise * (goal.at - first["size"]), "low": None, "high": None}
     else:
         figure = last["after_in_units" if goal.of == "unit" else "ratio"]
     low, high = figure["low"] or figure["value"], figure["high"] or figure["value"]
     if low <= goal.at_most < high:
         return "cannot tell", figure
     word = "met" if high <= goal.at_most else "not met"
-    return word + (", by estimate" if goal.at else "" if figure["low"] else ", of one turn"), figure
+    return word + ("" if figure["low"] else ", of one turn"), figure
 
 
 def _interval(found: Ratio) -> dict[str, float | None]:
@@ -177,6 +173,4 @@ def _goal(row: dict[str, Any]) -> str:
     at_most = f"{goal['at_most']:,g}"
     if goal["of"] == "ratio":
         return f"at most {at_most} of before"
-    if goal["at"]:
-        return f"at most {at_most} at {goal['at']:,}; {digits(row['figure']['value'])} reckoned"
     return f"at most {at_most}"
