@@ -27,7 +27,7 @@ def describe_reliability(records: list[Record], rows: list[Row]) -> str:
         noise = ", so differences of a few percent may be noise (use --rounds)" if len(rows) > 1 else ""
         clauses.append(f"one process per case{noise}")
     clauses.append(_describe_turns(rows))
-    described = (_describe_noisy, _describe_throttled, _describe_disturbed, _describe_other_work)
+    described = (_describe_starts, _describe_noisy, _describe_throttled, _describe_disturbed, _describe_other_work)
     clauses += [describe(measured) for describe in described]
     sentence = "; ".join(filter(None, clauses))
     sentence = sentence and f"{sentence[0].upper()}{sentence[1:]}."
@@ -51,6 +51,15 @@ def describe_choices(records: Sequence[Record]) -> str:
         every = len(having[words[0]]) == len(records) > 1
         sentences.append(f"With {', '.join(words)}: {'all' if every else ', '.join(whose)}.")
     return " ".join(sentences)
+
+
+def _describe_starts(measured: list[Record]) -> str:
+    """Return a clause where some processes were forked and others fresh; empty where all were started alike."""
+    forked = [record for record in measured if record.runtime.get("process") == "forked"]
+    if len(forked) in (0, len(measured)):
+        return ""
+    of = f"{len(forked)} of {len(measured)} processes {plural(len(forked), 'was', 'were')} forked"
+    return f"{of}, and some variants are slower so by a percent (RESNET_BENCH_START=fresh)"
 
 
 def _is_vague(row: Row) -> bool:

@@ -90,6 +90,13 @@ def test_turns_that_were_disturbed_are_counted(record: Make) -> None:
     assert "turns" not in told(pair[1:])
 
 
+def test_processes_that_were_started_in_two_ways_are_told(record: Make) -> None:
+    ways = {"eager": "forked", "compile": "fresh"}
+    mixed = [record(f"resnet50/{name}/fp32/b1/i224/stream", runtime={"process": way}) for name, way in ways.items()]
+    assert "1 of 2 processes was forked, and some variants are slower so" in told(mixed)
+    assert all("forked" not in told([one]) for one in mixed)
+
+
 def test_other_work_beside_the_timing_is_told_loudly(record: Make) -> None:
     quiet = record("resnet50/eager/fp32/b1/i224/stream", watch={"others": 0.02})
     crowded = record("resnet50/compile/fp32/b1/i224/stream", watch={"others": 0.45})
