@@ -173,23 +173,28 @@ def row_maker(names: list[str]) -> Callable[[Record], list[Any]]:
 
     Those that the records of a case in a sweep have alike, as they have the same objects, are worked out once.
     """
-    columns = [(COLUMNS | SAMPLES)[name] for name in names]
+    columns = map((COLUMNS | SAMPLES).__getitem__, names)
     cells_of = [(tuple(column.path.split(".")), _KINDS[column.kind]) for column in columns]
+    shared = [(path if path[0] in SHARED else (), to_cell) for path, to_cell in cells_of]
     own: dict[tuple[str, ...], list[tuple[int, str, Callable[[Any], Any]]]] = {}
     for place, (path, to_cell) in enumerate(cells_of):
         if path[0] not in SHARED:
             own.setdefault(path[:-1], []).append((place, path[-1], to_cell))
     with_samples = not SAMPLES.keys().isdisjoint(names)
     alike: dict[Any, tuple[list[Any], Any]] = {}
+    newest: tuple[Environment | None, str | None] = None, None  # with its digest
 
     def row(record: Record) -> list[Any]:
+        nonlocal newest
         objects = (record.environment, record.network, record.input, record.plan, record.settings)
         key = (record.case, record.weights, record.seed, *map(id, objects))
         if key not in alike:
             if len(alike) >= MOST_ALIKE:
                 alike.clear()
-            source = _shared_source(record)  # with `objects`, which keep their ids as long as these are keys
-            alike[key] = [to_cell(at(source, path)) for path, to_cell in cells_of], objects
+            if newest[0] is not record.environment:
+                newest = record.environment, _digest(record.environment) if record.environment else None
+            source = _shared_source(record, newest[1])  # with `objects`, which keep their ids as long as these are keys
+            alike[key] = [to_cell(at(source, path)) if path else None for path, to_cell in shared], objects
         cells = alike[key][0].copy()
         source = vars(record) | {"derived": _derived(record)}
         for parent, columns_of in own.items():
@@ -237,16 +242,19 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _shared_source(record: Record) -> dict[str, Any]:
-    """Return what the paths of columns lead into that begin with one of SHARED."""
+def _shared_source(record: Record, environment: str | None) -> dict[str, Any]:
+    """Return what the paths of columns lead into that begin with one of SHARED; `environment` is its digest."""
     axes = vars(record.case) | ({"batch": None} if record.case.largest else {})
     sweep = {
         "choices": in_words(unusual(record)) or None,
         "onnxruntime": onnxruntime(record.environment),
-        "environment": _digest(record.environment) if record.environment else None,
+        "environment": environment,
     }
-    fields = {name: value for name, value in vars(record).items() if name in SHARED}
-    return fields | {"case": record.case.name, "axes": axes, "sweep": sweep}
+    return {name: value for name, value in vars(record).items() if name in SHARED} | {
+        "case": record.case.name,
+        "axes": axes,
+        "sweep": sweep,
+    }
 
 
 def _sample_statistics(record: Record, field: str, with_samples: bool) -> dict[str, Any]:
