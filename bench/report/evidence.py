@@ -59,7 +59,7 @@ def _describe_starts(measured: list[Record]) -> str:
     if len(forked) in (0, len(measured)):
         return ""
     of = f"{len(forked)} of {len(measured)} processes {plural(len(forked), 'was', 'were')} forked"
-    return f"{of}, and some variants are slower so by a percent (RESNET_BENCH_START=fresh)"
+    return f"{of}, which is not shown to leave speeds as they are (RESNET_BENCH_START=fresh)"
 
 
 def _is_vague(row: Row) -> bool:

@@ -8,8 +8,10 @@ from bench.commands import command_line
 from bench.plans.case import Case
 from bench.records.again import command_again, command_for_case, first_record
 from bench.verdicts.compare import AMBIGUOUS, SLOWER, Comparison
+from bench.verdicts.metrics import PROCESS
 
 MAX_ADVISED = 60  # rounds a side; more are not advised
+ALIKE = "To compare processes that were started alike: measure the forked side anew, with RESNET_BENCH_START=fresh"
 ADVISED = 8  # cases that an advised run names; those that changed most
 
 
@@ -19,6 +21,8 @@ def advice(comparison: Comparison, plan: str, base: str, head: str) -> list[str]
     if worst := comparison.of(SLOWER)[:1]:
         commands.append(f"Where the time goes: {_layers(worst[0].case, Path(head))}")
     ambiguous = comparison.of(AMBIGUOUS)
+    if any(verdict.kind == PROCESS for verdict in ambiguous):
+        commands.append(ALIKE)
     wanted = [verdict for verdict in ambiguous if verdict.wanted and verdict.wanted <= MAX_ADVISED]
     wanted.sort(key=lambda verdict: -abs(verdict.worse))
     cases = list(dict.fromkeys(verdict.case for verdict in wanted))[:ADVISED]

@@ -16,7 +16,7 @@ import numpy as np
 from bench.text import plural
 from bench.verdicts import rule as rules
 from bench.verdicts.lists import Lists
-from bench.verdicts.metrics import METRICS, Metric
+from bench.verdicts.metrics import METRICS, PROCESS, Metric
 from bench.verdicts.rounds import NAMES, Failed, Sides
 from bench.verdicts.rule import AMBIGUOUS, FASTER, RULE, SAME, SLOWER, WORDS, Array, Estimate, Rule
 
@@ -28,7 +28,7 @@ class Verdict:
     `base` and `head` are geometric means over the rounds, in the metric's unit. `ratio` is head / base; `low` and
     `high` are its 95 % confidence interval, of each test by itself. `p` is corrected for the number of tests. A metric
     that does not vary from round to round has no interval and no p. `kind` is why a verdict is AMBIGUOUS (rounds,
-    throttled, disturbed, caches, process or noise), and `wanted` how many rounds a side would settle it, if any.
+    throttled, disturbed, caches, process or noise), and `wanted` how many rounds a side would settle it, if any would.
     """
 
     case: str
@@ -147,11 +147,11 @@ def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Tes
     base, head = (sides.values(side, metric) for side in NAMES)
     kind, why = ("throttled", sides.throttling()) if metric.timed else ("", [""] * len(sides.common))
     disturbed = sides.lacking_windows(rule.min_rounds) if name == "throughput" else [""] * len(sides.common)
-    column = metric.alike
-    base, head, unlike = sides.alike(column, base, head) if column else (base, head, [""] * len(sides.common))
-    if name == "throughput":
+    if name == "throughput":  # first: a way of starting that only such rounds have is no choice
         base = np.where(sides.disturbed["base"], np.nan, base)
         head = np.where(sides.disturbed["head"], np.nan, head)
+    column = metric.alike
+    base, head, unlike = sides.alike(column, base, head) if column else (base, head, [""] * len(sides.common))
     kinds = ["disturbed" if lost else column if text else kind for lost, text in zip(disturbed, unlike, strict=True)]
     why = [next(filter(None, texts), "") for texts in zip(disturbed, unlike, why, strict=True)]
     present = np.stack([np.isfinite(base).any(-1), np.isfinite(head).any(-1)])
@@ -243,7 +243,8 @@ class _Tests:
         if self.estimate.error[at] > 0:
             wanted = rules.rounds_needed(self.estimate, at, self.minimum, family, self.paired, self.rule)
         if self.forbidden[at]:
-            return {"kind": self.kinds[at], "reason": self.forbidden[at], "wanted": wanted}
+            more = None if self.kinds[at] == PROCESS else wanted
+            return {"kind": self.kinds[at], "reason": self.forbidden[at], "wanted": more}
         if rounds < min_rounds:
             reason = f"{rounds} {plural(rounds, 'round')} a side, and a verdict takes {min_rounds}"
             return {"kind": "rounds", "reason": reason, "wanted": wanted}

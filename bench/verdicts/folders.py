@@ -104,8 +104,9 @@ def failing(comparison: Comparison, fail_on: Collection[str]) -> bool:
 def gate_code(comparison: Comparison, fail_on: Collection[str]) -> int:
     """Return the exit code of a gate: FAILED where it fails, UNDECIDED where nothing could be judged, else 0.
 
-    Nothing could be judged where rounds were missing or disturbed in every metric that varies. Without a difference
-    beyond their noise, and with rounds enough, cases are AMBIGUOUS, and the gate passes: no slowdown was shown.
+    Nothing could be judged where rounds were missing, disturbed or unlike in every metric that varies. Without
+    a difference beyond their noise, and with rounds enough, cases are AMBIGUOUS, and the gate passes: no slowdown was
+    shown.
     """
     if failing(comparison, fail_on):
         return FAILED

@@ -15,7 +15,7 @@ class Metric:
     `minimum` is the minimum effect: the least relative change that a verdict calls one. With `lower`, less is better.
     A value of the frame divided by `scale` is in `unit`. Throttling spoils a `timed` metric. An `exact` one is set by
     the code and has no noise, so that one round is enough. `alike` is the column whose word both sides must have in
-    common (`bench.verdicts.rounds.ALIKE`): a forked process has its server's pages, and may be slower by a percent.
+    common (`bench.verdicts.rounds.ALIKE`): a forked process has its server's pages, and perhaps another speed.
     """
 
     columns: tuple[str, ...]

@@ -11,7 +11,7 @@ from bench.plans.case import Case
 from bench.plans.words import summarize_cases
 from bench.text import WORDS, digits, markdown_cell, markdown_table, percent_change, percent_interval, plural
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
-from bench.verdicts.metrics import METRICS
+from bench.verdicts.metrics import METRICS, PROCESS
 from bench.verdicts.rule import MAX_ROUNDS, RULE
 
 SHOWN = 20  # AMBIGUOUS verdicts that are listed without --all
@@ -103,7 +103,9 @@ def rounds(verdict: Verdict) -> str:
 
 
 def wanted(verdict: Verdict) -> str:
-    """Return the rounds a side that would decide an AMBIGUOUS verdict."""
+    """Return the rounds a side that would decide an AMBIGUOUS verdict; `-` where no number would."""
+    if verdict.kind == PROCESS:
+        return "-"
     return str(verdict.wanted) if verdict.wanted else f">{MAX_ROUNDS}"
 
 

@@ -40,13 +40,22 @@ def kept(frozen: nn.Module | None = None) -> Iterator[list[str]]:
     """
     found: list[str] = []
     packed: list[Tensor] = []
+    before = 0
     with ExitStack() as stack:
         with suppress(AttributeError, ImportError):
+            before = _hits() if frozen else 0  # of other graphs of this process
             for patch in _patches(frozen, found, packed):
                 stack.enter_context(patch)
         yield found
-    if packed and torch._dynamo.utils.counters["inductor"]["fxgraph_cache_hit"]:
+    if packed and _hits() > before:
         found.append(GRAPHS)
+
+
+def _hits() -> int:
+    """Return how many graphs of this process were found in the cache."""
+    from torch._dynamo.utils import counters
+
+    return counters["inductor"]["fxgraph_cache_hit"]
 
 
 def _patches(frozen: nn.Module | None, found: list[str], packed: list[Tensor]) -> Iterator[AbstractContextManager[Any]]:

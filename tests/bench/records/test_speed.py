@@ -6,7 +6,7 @@ import pytest
 
 from bench.plans.case import Case
 from bench.records.record import Record
-from bench.records.speed import disturbed_turns, rate_interval, speed_ratio, turn_rates
+from bench.records.speed import disturbed_turns, rate_interval, rates_by_turn, rates_once, speed_ratio, turn_rates
 
 CASE = Case.parse("resnet18/eager/fp32/b1/i64/stream")
 SECOND = 1_000_000_000
@@ -102,3 +102,13 @@ def test_images_per_second_have_the_interval_of_windows_or_of_rounds() -> None:
     assert rate_interval([record([10] * 5)]) is None
     low, high = rate_interval([record([rate] * 6, number=k) for k, rate in enumerate((10, 11, 12))])
     assert low < 10 < 12 < high
+
+
+def test_rates_worked_out_once_are_those_of_each_sequence() -> None:
+    rates_of, ours = rates_once(), [record([20, 60])]
+    assert rates_of(ours) is rates_of(ours)
+    for number in range(20):  # which have no other name, and so one place in memory, were they not kept
+        assert rates_of([record([number + 1.0])]) == {(0, 0): number + 1.0}
+    theirs = [record([10, 31])]
+    assert speed_ratio(ours, theirs, rates_of=rates_of) == speed_ratio(ours, theirs)
+    assert rates_of(theirs) == rates_by_turn(theirs)

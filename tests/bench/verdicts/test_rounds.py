@@ -1,7 +1,12 @@
 """Which rounds of two sides count, how they are paired, and the cases that have none."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
+from typer.testing import CliRunner
+
+from bench.cli import app
 from bench.records.record import Record
 from tests.bench.verdicts.sides import CASE, OTHER, Folder, compare_folders, run, words
 
@@ -89,6 +94,53 @@ def test_neither_memory_nor_speed_of_forked_and_fresh_processes_is_compared(fold
     assert (verdict.word, verdict.rounds) == ("SAME", (8, 8))
     (verdict,) = compare_folders(forked, forked, metrics=["latency"]).verdicts
     assert verdict.word == "SAME"
+    code, text = run(fresh, forked)
+    assert code == 4
+    assert "latency, throughput, host: processes were fresh in base, forked in head" in text
+    assert "measure the forked side anew, with RESNET_BENCH_START=fresh" in text
+    assert "more rounds of both" not in text
+    rows = json.loads(CliRunner().invoke(app, ["compare", str(fresh), str(forked), "--json"]).stdout)["verdicts"]
+    assert [row["metric"] for row in rows if row["kind"] == "process" and row["wanted"] is None] == [
+        "latency",
+        "throughput",
+        "host",
+    ]
+    assert "processes were fresh in base, forked in head" in run(fresh, forked, "--markdown")[1]
+
+
+def test_rounds_of_the_way_of_starting_that_both_sides_have_are_compared(folder: Folder) -> None:
+    def mixed(forked: int, slow: float, *, throttled: int = 0, disturbed: int = 0) -> Callable[[Record], None]:
+        """The first `forked` rounds are forked, and slower; of these some throttled, or had disturbed windows alone."""
+
+        def change(record: Record) -> None:
+            is_forked = record.round < forked
+            record.runtime = {"process": "forked" if is_forked else "fresh"}
+            record.latency_ns = [int(ns * (slow if is_forked else 1)) for ns in record.latency_ns]
+            if record.round < throttled:
+                record.status, record.reason = "throttled", "hot"
+            window = {"turn": 0, "start_ns": 1, "images": 100, "ns": int(1e9 + 1e6 * record.round)}
+            record.throughput = {name: window[name] for name in ("images", "ns")}
+            record.windows = [window | ({"disturbed": "other work"} if record.round < disturbed else {})] * 4
+
+        return change
+
+    def judged(base: Path, head: Path, metric: str) -> tuple[str, str, tuple[int, int]]:
+        (verdict,) = compare_folders(base, head, metrics=[metric]).verdicts
+        return verdict.word, verdict.kind, verdict.rounds
+
+    base, fresh, forked = (
+        folder(name, {CASE: 10.0}, rounds=16, change=mixed(count, 1.5))
+        for name, count in (("base", 8), ("fresh", 4), ("forked", 16))
+    )
+    assert judged(base, fresh, "latency") == ("SAME", "", (8, 12))  # of the fresh rounds alone
+    assert judged(base, forked, "latency") == ("SAME", "", (8, 16))
+    few = folder("few", {CASE: 10.0}, rounds=16, change=mixed(13, 1.5))
+    assert judged(folder("new", {CASE: 10.0}, rounds=16, change=mixed(0, 1)), few, "latency")[1:] == ("rounds", (16, 3))
+    hot = folder("hot", {CASE: 10.0}, rounds=16, change=mixed(16, 1.5, throttled=16))
+    assert judged(fresh, hot, "latency")[:2] == ("AMBIGUOUS", "throttled")
+    lost = folder("lost", {CASE: 10.0}, rounds=17, change=mixed(9, 1.5, disturbed=9))
+    more = folder("more", {CASE: 10.0}, rounds=17, change=mixed(9, 1.5))
+    assert judged(lost, more, "throughput") == ("SAME", "", (8, 8))  # and not of forked rounds, which base lost
 
 
 def test_every_case_is_somewhere(folder: Folder) -> None:

@@ -36,7 +36,7 @@ def compiled(seed: int) -> str:
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     runner = prepare(net(seed), x, "fp32", "stream")
     torch.testing.assert_close(runner(runner.place(x)), net(seed)(x))
-    (outcome,) = (name for name in counters["inductor"] if name.startswith("fxgraph_cache_"))
+    (outcome,) = (name for name, count in counters["inductor"].items() if count and name.startswith("fxgraph_cache_"))
     hit = outcome == "fxgraph_cache_hit"
     assert (GRAPHS in runner.details.get("found_kept", ())) == hit  # a record says so
     return "hit" if hit else "miss"
@@ -51,6 +51,23 @@ def test_frozen_graphs_are_cached_and_no_two_weights_share_one(folder) -> None:
         assert compiled(0) == "miss"  # its code is for so many threads
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_graph_found_before_is_none_of_this_context(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._dynamo.utils import counters
+    from torch._inductor.codecache import FxGraphCachePickler
+
+    monkeypatch.setattr(FxGraphCachePickler, "_reduce_tensor", lambda pickler, tensor: None)
+    packed = net(0)[0].weight.detach().to_mkldnn()
+    packed._is_frozen_param = True
+    counters["inductor"]["fxgraph_cache_hit"] += 1
+    lists = []
+    for hits in (0, 1):
+        with kept(net(0)) as found:
+            FxGraphCachePickler._reduce_tensor(None, packed)  # as it enters a key
+            counters["inductor"]["fxgraph_cache_hit"] += hits
+        lists.append(found)
+    assert lists == [[], [GRAPHS]]
 
 
 def test_other_weights_have_other_keys() -> None:
