@@ -148,7 +148,9 @@ def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Tes
     kind, why = ("throttled", sides.throttling()) if metric.timed else ("", [""] * len(sides.common))
     disturbed = sides.lacking_windows(rule.min_rounds) if name == "throughput" else [""] * len(sides.common)
     column = metric.alike
-    base, head, unlike = sides.alike(column, base, head) if column else (base, head, [""] * len(sides.common))
+    unlike = [""] * len(sides.common)
+    if column:
+        base, head, unlike = sides.alike(column, base, head, rule.min_rounds)
     if name == "throughput":
         base = np.where(sides.disturbed["base"], np.nan, base)
         head = np.where(sides.disturbed["head"], np.nan, head)

@@ -91,6 +91,19 @@ def test_neither_memory_nor_speed_of_forked_and_fresh_processes_is_compared(fold
     assert verdict.word == "SAME"
 
 
+def test_rounds_that_were_started_otherwise_are_told_where_the_rest_are_too_few(folder: Folder) -> None:
+    def forked_from(first: int) -> Callable[[Record], None]:
+        return lambda record: record.runtime.update(process="forked" if record.round >= first else "fresh")
+
+    fresh, mixed, few = (folder(f"from{first}", {CASE: 10.0}, change=forked_from(first)) for first in (8, 6, 5))
+    (verdict,) = compare_folders(fresh, mixed, metrics=["latency"]).verdicts
+    assert (verdict.word, verdict.rounds) == ("SAME", (8, 6))
+    (verdict,) = compare_folders(fresh, few, metrics=["latency"]).verdicts
+    assert (verdict.word, verdict.kind, verdict.rounds) == ("AMBIGUOUS", "process", (8, 5))
+    why = "processes were fresh in base, fresh, forked in head"
+    assert verdict.reason == f"{why}: 5 rounds a side alike, and a verdict takes 6"
+
+
 def test_every_case_is_somewhere(folder: Folder) -> None:
     names = [f"resnet50/eager/fp32/b{batch}/i224/stream" for batch in range(1, 8)]
 
