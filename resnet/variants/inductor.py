@@ -40,13 +40,19 @@ def kept(frozen: nn.Module | None = None) -> Iterator[list[str]]:
     """
     found: list[str] = []
     packed: list[Tensor] = []
+    hits_before = _graph_hits()
     with ExitStack() as stack:
         with suppress(AttributeError, ImportError):
             for patch in _patches(frozen, found, packed):
                 stack.enter_context(patch)
         yield found
-    if packed and torch._dynamo.utils.counters["inductor"]["fxgraph_cache_hit"]:
+    if packed and _graph_hits() > hits_before:
         found.append(GRAPHS)
+
+
+def _graph_hits() -> int:
+    """Return how many graphs this process has found in Inductor's cache so far."""
+    return torch._dynamo.utils.counters["inductor"]["fxgraph_cache_hit"]
 
 
 def _patches(frozen: nn.Module | None, found: list[str], packed: list[Tensor]) -> Iterator[AbstractContextManager[Any]]:
