@@ -22,8 +22,10 @@ SENSITIVITY = "file of sensitivities"
 TRACE = "trace"
 PAGE = "page of bench report"
 PARQUET = "Parquet file"
+RECORDS = "file of records"
 # JSON of a kind has all these keys; the first row that fits is its kind.
 KEYS: tuple[tuple[str, frozenset[str]], ...] = (
+    (RECORDS, frozenset({"case", "round", "status"})),  # first, as lines of them have keys of others inside
     (COUNTS, frozenset({"how", "cases"})),
     (ACCEPTED, frozenset({"triton", "entries"})),
     (TABLE, frozenset({"schema", "entries"})),

@@ -155,14 +155,9 @@ def schema(samples: bool, inner: bool = False) -> Any:
     import pyarrow as pa
 
     types = {
-        "text": pa.string(),
-        "word": pa.dictionary(pa.int32(), pa.string()),
-        "int": pa.int64(),
-        "float": pa.float64(),
-        "bool": pa.bool_(),
-        "time": pa.timestamp("us", "UTC"),
-        "list": pa.list_(pa.int64()),
-    }
+        "text": pa.string(), "word": pa.dictionary(pa.int32(), pa.string()), "int": pa.int64(), "float": pa.float64(),
+        "bool": pa.bool_(), "time": pa.timestamp("us", "UTC"), "list": pa.list_(pa.int64()),
+    }  # fmt: skip
     chosen = COLUMNS | SAMPLES if samples else COLUMNS
     fields = [pa.field(name, types[column.kind]) for name, column in chosen.items()]
     return pa.schema(fields[1:] if inner else fields)

@@ -151,7 +151,9 @@ def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Tes
         base = np.where(sides.disturbed["base"], np.nan, base)
         head = np.where(sides.disturbed["head"], np.nan, head)
     column = metric.alike
-    base, head, unlike = sides.alike(column, base, head) if column else (base, head, [""] * len(sides.common))
+    unlike = [""] * len(sides.common)
+    if column:
+        base, head, unlike = sides.alike(column, base, head, rule.min_rounds)
     kinds = ["disturbed" if lost else column if text else kind for lost, text in zip(disturbed, unlike, strict=True)]
     why = [next(filter(None, texts), "") for texts in zip(disturbed, unlike, why, strict=True)]
     present = np.stack([np.isfinite(base).any(-1), np.isfinite(head).any(-1)])

@@ -138,10 +138,10 @@ class Sides:
         text = "; ".join(clauses)
         return text and f"{text[0].upper()}{text[1:]}: measure again when the machine is quiet."
 
-    def alike(self, column: str, base: Array, head: Array) -> tuple[Array, Array, list[str]]:
+    def alike(self, column: str, base: Array, head: Array, least: int) -> tuple[Array, Array, list[str]]:
         """Return the values whose word in a column of ALIKE is the one that most rounds of both sides have.
 
-        The third result is the reason why a common case has none, or empty.
+        The third result is the reason why a common case has none, or under `least` rounds of them, or empty.
         """
         words_of, clause = ALIKE[column]
         states = [self._states(name, column) for name in NAMES]
@@ -153,11 +153,16 @@ class Sides:
         chosen = shared.argmax(-1)[:, None] - 1
         kept = [np.where(state == chosen, side, np.nan) for state, side in zip(states, (base, head), strict=True)]
         reasons = [""] * len(self.common)
-        for index in np.flatnonzero(shared.max(-1, initial=0) == 0):
-            kept[0][index], kept[1][index] = base[index], head[index]
-            if all(count[index].any() for count in counts):
-                words = [", ".join(("unknown", *words_of)[i] for i in np.flatnonzero(count[index])) for count in counts]
+        for index, rounds in enumerate(shared.max(-1, initial=0)):
+            if not rounds:
+                kept[0][index], kept[1][index] = base[index], head[index]
+            of = [count[index] for count in counts]
+            if min(map(sum, of)) >= (least if rounds else 1) and rounds < least:
+                words = [", ".join(("unknown", *words_of)[i] for i in np.flatnonzero(side)) for side in of]
                 reasons[index] = f"{clause} {words[0]} in base, {words[1]} in head"
+                if rounds:
+                    alike = f"{rounds} {plural(rounds, 'round')} a side alike"
+                    reasons[index] += f": {alike}, and a verdict takes {least}"
         return kept[0], kept[1], reasons
 
     def _states(self, name: str, column: str) -> Array:

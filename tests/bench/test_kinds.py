@@ -34,6 +34,13 @@ def test_every_committed_file_is_of_a_kind(name: str) -> None:
     assert kind_of((ROOT / name).read_bytes()) in KINDS
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("results/*/records.jsonl")), ids=lambda path: path.parent.name)
+def test_records_are_of_no_other_kind_which_would_replace_them(path: Path) -> None:
+    content = path.read_bytes()
+    for part in (content, content.partition(b"\n")[0], content[:-100]):
+        assert kind_of(part) == kinds.RECORDS
+
+
 def test_what_other_writers_write_is_of_a_kind() -> None:
     assert kind_of(Table([]).to_json().encode()) == kinds.TABLE
     assert kind_of(_asset("page.html").encode()) == kinds.PAGE

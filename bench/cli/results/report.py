@@ -18,6 +18,7 @@ from bench.errors import FAILED
 from bench.machine.environment import ROOT
 from bench.records.frame import export_parquet
 from bench.report import markdown as reports
+from bench.text import plural
 
 
 def report(
@@ -57,7 +58,8 @@ def report(
     if parquet:
         with damage_on_stderr():
             export_parquet(folders, parquet)
-        out.print(f"{parquet}: the frame of bench.load, of {len(folders)} folder(s)", markup=False, soft_wrap=True)
+        of = f"{len(folders)} {plural(len(folders), 'folder')}"
+        out.print(f"{parquet}: the frame of bench.load, of {of}", markup=False, soft_wrap=True)
     if html or stills:
         _write_pictures(folders, html, stills)
     if parquet or html or stills:

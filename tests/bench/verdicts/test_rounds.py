@@ -135,12 +135,28 @@ def test_rounds_of_the_way_of_starting_that_both_sides_have_are_compared(folder:
     assert judged(base, fresh, "latency") == ("SAME", "", (8, 12))  # of the fresh rounds alone
     assert judged(base, forked, "latency") == ("SAME", "", (8, 16))
     few = folder("few", {CASE: 10.0}, rounds=16, change=mixed(13, 1.5))
-    assert judged(folder("new", {CASE: 10.0}, rounds=16, change=mixed(0, 1)), few, "latency")[1:] == ("rounds", (16, 3))
+    assert judged(folder("new", {CASE: 10.0}, rounds=16, change=mixed(0, 1)), few, "latency")[1:] == (
+        "process",
+        (16, 3),
+    )
     hot = folder("hot", {CASE: 10.0}, rounds=16, change=mixed(16, 1.5, throttled=16))
     assert judged(fresh, hot, "latency")[:2] == ("AMBIGUOUS", "throttled")
     lost = folder("lost", {CASE: 10.0}, rounds=17, change=mixed(9, 1.5, disturbed=9))
     more = folder("more", {CASE: 10.0}, rounds=17, change=mixed(9, 1.5))
     assert judged(lost, more, "throughput") == ("SAME", "", (8, 8))  # and not of forked rounds, which base lost
+
+
+def test_rounds_that_were_started_otherwise_are_told_where_the_rest_are_too_few(folder: Folder) -> None:
+    def forked_from(first: int) -> Callable[[Record], None]:
+        return lambda record: record.runtime.update(process="forked" if record.round >= first else "fresh")
+
+    fresh, mixed, few = (folder(f"from{first}", {CASE: 10.0}, change=forked_from(first)) for first in (8, 6, 5))
+    (verdict,) = compare_folders(fresh, mixed, metrics=["latency"]).verdicts
+    assert (verdict.word, verdict.rounds) == ("SAME", (8, 6))
+    (verdict,) = compare_folders(fresh, few, metrics=["latency"]).verdicts
+    assert (verdict.word, verdict.kind, verdict.rounds) == ("AMBIGUOUS", "process", (8, 5))
+    why = "processes were fresh in base, fresh, forked in head"
+    assert verdict.reason == f"{why}: 5 rounds a side alike, and a verdict takes 6"
 
 
 def test_every_case_is_somewhere(folder: Folder) -> None:
