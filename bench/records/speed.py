@@ -24,6 +24,7 @@ Basis = Literal["rounds", "turns", "windows", "none"]
 LEAST_LEAD = 0.02
 # rounds that may show a lead: of two, where processes are fast or slow by chance, one pair in eight agrees by chance
 LEAD_ROUNDS = 3
+MOST_RATES = 1 << 17  # that are kept for the comparisons of one contest: 30 MB
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,22 @@ def rates_by_turn(records: Iterable[Record]) -> Rates:
 
 
 def rates_once() -> Callable[[Sequence[Record]], Rates]:
-    """Return `rates_by_turn` for comparisons of the same cases with each other: of a sequence it is worked out once."""
+    """Return `rates_by_turn` for comparisons of the same cases with each other: of a sequence it is worked out once.
+
+    Beyond MOST_RATES it is worked out each time, as a million records would take gigabytes.
+    """
     rates: dict[int, tuple[Sequence[Record], Rates]] = {}
+    room = MOST_RATES
 
     def rates_of(records: Sequence[Record]) -> Rates:
-        if id(records) not in rates:
-            rates[id(records)] = records, rates_by_turn(records)  # the sequence too: its id is no other's meanwhile
-        return rates[id(records)][1]
+        nonlocal room
+        if id(records) in rates:
+            return rates[id(records)][1]
+        new = rates_by_turn(records)
+        if len(new) <= room:
+            room -= len(new)
+            rates[id(records)] = records, new  # the sequence too: its id is no other's meanwhile
+        return new
 
     return rates_of
 

@@ -33,11 +33,10 @@ FILE = "records.jsonl"
 NAMED = 10  # lines left out of a file that are named, each with its reason
 LEAST_ROOM = 16 << 10  # bytes, about a record's
 # fields of a Brief that others have alike, and those that are packed
-SHARED = ("case", "status", "reason", "day", "alike", "device", "environment", "network", "settings", "plan", "input")
-PACKED = (
-    *("wall_s", "latency_stop", "throughput", "throttled", "energy", "largest", "warmup", "cold", "memory", "gate"),
-    *("quantized", "score", "attempts", "weights", "seed"),
-)
+SHARED = ("case", "status", "reason", "day", "alike", "device", "environment", "network", "settings", "plan", "input",
+          "runtime")  # fmt: skip
+PACKED = ("wall_s", "latency_stop", "throughput", "throttled", "energy", "largest", "warmup", "cold", "memory", "gate",
+          "quantized", "score", "attempts", "weights", "seed")  # fmt: skip
 WINDOW = ("turn", "images", "ns", "disturbed")
 WATCHED = ("others", "sm_mhz", "spoilt_s")
 FOLDER_ROUNDS = 1 << 40  # an offset between the rounds of folders that are read apart
@@ -168,7 +167,7 @@ class Brief:
                 forms[shape] = Struct(f"={codes}"), _maker(shape)
             parts.append(forms[shape])
             packed.append(forms[shape][0].pack(*numbers))
-        objects = record.plan, record.input, *parts
+        objects = record.plan, record.input, record.runtime, *parts
         key = (record.case, record.status, record.reason, record.day, record.alike, *map(id, objects))
         if key not in forms:
             *places, end = accumulate(map(len, packed), initial=0)

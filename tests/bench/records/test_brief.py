@@ -64,6 +64,12 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return folders
 
 
+def test_the_usual_table_reads_no_line_again(mixed: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    records, _ = read_folders(mixed, brief=True)
+    monkeypatch.setattr(Brief, "whole", lambda brief: pytest.fail("a line was read again"))
+    assert render_markdown(records)
+
+
 def test_every_answer_is_that_of_whole_records(mixed: list[Path]) -> None:
     (whole, damage), (brief, same_damage) = (read_folders(mixed, apart=True, brief=one) for one in (False, True))
     assert damage == same_damage != []
