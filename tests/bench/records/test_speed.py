@@ -112,3 +112,11 @@ def test_rates_worked_out_once_are_those_of_each_sequence() -> None:
     theirs = [record([10, 31])]
     assert speed_ratio(ours, theirs, rates_of=rates_of) == speed_ratio(ours, theirs)
     assert rates_of(theirs) == rates_by_turn(theirs)
+
+
+def test_rates_beyond_the_room_are_worked_out_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.records.speed.MOST_RATES", 2)
+    rates_of, few, many = rates_once(), [record([20, 60])], [record([1, 2, 3])]
+    assert rates_of(many) == rates_by_turn(many)
+    assert rates_of(many) is not rates_of(many)
+    assert rates_of(few) is rates_of(few)
