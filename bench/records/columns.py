@@ -245,11 +245,8 @@ def _shared_source(record: Record, environment: str | None) -> dict[str, Any]:
         "onnxruntime": onnxruntime(record.environment),
         "environment": environment,
     }
-    return {name: value for name, value in vars(record).items() if name in SHARED} | {
-        "case": record.case.name,
-        "axes": axes,
-        "sweep": sweep,
-    }
+    fields = {name: value for name, value in vars(record).items() if name in SHARED}
+    return fields | {"case": record.case.name, "axes": axes, "sweep": sweep}
 
 
 def _sample_statistics(record: Record, field: str, with_samples: bool) -> dict[str, Any]:

@@ -156,13 +156,14 @@ class Sides:
         for index, rounds in enumerate(shared.max(-1, initial=0)):
             if not rounds:
                 kept[0][index], kept[1][index] = base[index], head[index]
-            of = [count[index] for count in counts]
-            if min(map(sum, of)) >= (least if rounds else 1) and rounds < least:
-                words = [", ".join(("unknown", *words_of)[i] for i in np.flatnonzero(side)) for side in of]
-                reasons[index] = f"{clause} {words[0]} in base, {words[1]} in head"
-                if rounds:
-                    alike = f"{rounds} {plural(rounds, 'round')} a side alike"
-                    reasons[index] += f": {alike}, and a verdict takes {least}"
+            of_sides = [count[index] for count in counts]
+            # with few rounds of any word, that they are few is the reason
+            if rounds < least and min(map(sum, of_sides)) >= (least if rounds else 1):
+                words = [", ".join(("unknown", *words_of)[i] for i in np.flatnonzero(side)) for side in of_sides]
+                few = (
+                    f": {rounds} {plural(rounds, 'round')} a side alike, and a verdict takes {least}" if rounds else ""
+                )
+                reasons[index] = f"{clause} {words[0]} in base, {words[1]} in head{few}"
         return kept[0], kept[1], reasons
 
     def _states(self, name: str, column: str) -> Array:

@@ -70,6 +70,11 @@ CASES = 3  # that a sweep starts one after the other
 SIZES = (1, 1_000, 10_000, 100_000)  # of records: what one costs is the start
 
 FIRST_ANSWER = str(Path(__file__).parents[1] / "speed/first_answer.py")  # of this checkout, whichever side it runs
+REPORT = Cost(
+    "report", "the table of many records, nothing cached", "bench report FOLDER",
+    (*BENCH, "report", "{inputs}"), 1, {CPU: None, PEAK: None},
+    sizes=SIZES, sizes_of="records", prepare=inputs.sweep, variables=NO_INDEX,
+)  # fmt: skip
 QUICK = Cost("quick", "", "bench run quick", ("python", "-P", FIRST_ANSWER), 1, sweep=True)
 
 
@@ -111,15 +116,10 @@ COSTS = [
         (*BENCH, "history", "{inputs}"), 2, {CPU: Goal("after", 8), PEAK: None},
         sizes=(10, 50, 200), sizes_of="commits", prepare=inputs.nightly, variables=NO_INDEX,
     ),
-    Cost(
-        "report", "the table of many records, nothing cached", "bench report FOLDER",
-        (*BENCH, "report", "{inputs}"), 1, {CPU: None, PEAK: None},
-        sizes=SIZES, sizes_of="records", prepare=inputs.sweep, variables=NO_INDEX,
-    ),
-    Cost(
-        "report-million", "the same of a million, 5 GB on a disk", "bench report FOLDER",
-        (*BENCH, "report", "{inputs}"), 1, {CPU: None, PEAK: Goal("after", 1024)}, before=False,
-        sizes=(1_000_000,), sizes_of="records", prepare=inputs.sweep, variables=NO_INDEX, sweep=True,
+    REPORT,
+    replace(
+        REPORT, name="report-million", question="the same of a million, 5 GB on a disk", sizes=(1_000_000,),
+        goals={CPU: None, PEAK: Goal("after", 1024)}, before=False, sweep=True,
     ),
     Cost(
         "load", "the frame of records that have no index", "bench.load(FOLDER)", LOAD, 2, {CPU: None, PEAK: None},

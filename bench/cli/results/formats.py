@@ -49,7 +49,7 @@ def export(
         print(text, end="")
         return
     write_file(output, text, kind=kind_of(text.encode()))
-    hint(f"Written: {counted(len(chosen), len({r.case for r in chosen}))}, in {output}")
+    hint(f"Written: {_counted(len(chosen), len({r.case for r in chosen}))}, in {output}")
 
 
 def _export_frame(folders: list[Path], only: Sequence[str], exclude: Sequence[str], output: Path | None) -> None:
@@ -61,7 +61,7 @@ def _export_frame(folders: list[Path], only: Sequence[str], exclude: Sequence[st
         print(text, end="")
         return
     write_file(output, text, kind=kind_of(text.encode()))
-    hint(f"Written: {counted(len(frame), frame['case'].nunique())}, in {output}")
+    hint(f"Written: {_counted(len(frame), frame['case'].nunique())}, in {output}")
 
 
 def import_(
@@ -83,9 +83,9 @@ def import_(
             store.append(record)
     for text in left:
         tell(f"Left out: {text}")
-    written = counted(len(records), len({record.case for record in records}))
+    written = _counted(len(records), len({record.case for record in records}))
     hint(f"Written: {written}; `{command_line('report', output)}` shows them")
 
 
-def counted(records: int, cases: int) -> str:
+def _counted(records: int, cases: int) -> str:
     return f"{records} {plural(records, 'record')} of {cases} {plural(cases, 'case')}"

@@ -8,6 +8,7 @@ from torch._dynamo.utils import counters
 
 from resnet.variants import VARIANTS, missing, prepare
 from resnet.weights.synthetic import digest
+from tests.resnet.variants.sixteen_bits import skip_without_bf16
 
 CASES = [(name, precision) for name, row in VARIANTS.items() for precision in row.serves.get("cpu", ())]
 # what int8 is compiled to is held against its steps, in tests/resnet/pt2e; packages have tests of their own
@@ -23,8 +24,7 @@ def check(name, precision, model, batch, error, tolerance):
     """Two placed buffers, each with its own answer, a model left as it was, and details that fit a record."""
     if cure := missing(VARIANTS[name], "cpu", precision):
         pytest.skip(cure)
-    if (name, precision) == ("library-fused", "bf16") and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        pytest.skip("this CPU has no instructions for oneDNN's bf16")
+    skip_without_bf16(name, precision)
     before = digest(model)
     runner = prepare(name, model, batch, precision, "stream")
     first, second = runner.place(batch), runner.place(batch.flip(0))

@@ -7,6 +7,7 @@ import resnet
 from resnet.archs import Spec
 from resnet.model import ResNet
 from resnet.variants import fused, prepare
+from tests.resnet.variants.sixteen_bits import skip_without_bf16
 
 
 @pytest.mark.parametrize(
@@ -23,8 +24,7 @@ from resnet.variants import fused, prepare
 def test_ten_classes_of_grey_pictures(variant, precision, error, tolerance) -> None:
     if variant == "onnxruntime":
         pytest.importorskip("onnxruntime")
-    if (variant, precision) == ("library-fused", "bf16") and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        pytest.skip("this CPU has no instructions for oneDNN's bf16")
+    skip_without_bf16(variant, precision)
     model = resnet.build("resnet18", num_classes=10, in_channels=1, source="noise")
     batch = resnet.pictures(2, 64, source="noise")[:, :1]
     runner = prepare(variant, model, batch, precision, "stream")
