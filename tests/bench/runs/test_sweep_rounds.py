@@ -89,6 +89,13 @@ image = 64
 )
 
 
+@pytest.fixture
+def every_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU that has instructions for all of them."""
+    monkeypatch.setattr("bench.plans.eligible._lacking_hardware", lambda case, env, where: None)
+
+
+@pytest.mark.usefixtures("every_precision")
 def test_where_time_is_short_the_first_round_goes_by_value(sweep: Callable[..., Sweep]) -> None:
     """In the plan's order, what compiles for minutes last; the second round is shuffled as ever."""
     child, freely = FakeChild(), FakeChild()
@@ -105,6 +112,7 @@ def test_where_time_is_short_the_first_round_goes_by_value(sweep: Callable[..., 
     assert names(freely)[:9] != names(child)[:9]
 
 
+@pytest.mark.usefixtures("every_precision")
 def test_what_fits_no_more_is_what_is_of_least_value_and_comes_when_gone_on(sweep: Callable[..., Sweep]) -> None:
     plan = replace(VALUED, rounds=1)
 

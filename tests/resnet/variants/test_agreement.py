@@ -8,7 +8,7 @@ from torch._dynamo.utils import counters
 
 from resnet.variants import VARIANTS, missing, prepare
 from resnet.weights.synthetic import digest
-from tests.resnet.variants.sixteen_bits import skip_without_bf16
+from tests.resnet.sixteen_bits import skip_without_bf16
 
 CASES = [(name, precision) for name, row in VARIANTS.items() for precision in row.serves.get("cpu", ())]
 # what int8 is compiled to is held against its steps, in tests/resnet/pt2e; packages have tests of their own

@@ -7,7 +7,7 @@ import resnet
 from resnet.archs import Spec
 from resnet.model import ResNet
 from resnet.variants import fused, prepare
-from tests.resnet.variants.sixteen_bits import skip_without_bf16
+from tests.resnet.sixteen_bits import skip_without_bf16
 
 
 @pytest.mark.parametrize(

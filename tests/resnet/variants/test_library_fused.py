@@ -10,6 +10,7 @@ from resnet.library import ops as library_ops
 from resnet.library.ops import CudnnConv
 from resnet.variants import prepare
 from resnet.variants.library_fused import _cudnn
+from tests.resnet.sixteen_bits import skip_without_bf16
 
 DESIGNS = [
     "resnet50",
@@ -31,6 +32,7 @@ def test_every_design_and_shortcut_agrees(name, build, batch, error, tolerance) 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_epilogues_are_inside_the_convolutions(precision, build, batch, capfd) -> None:
     """20 convolutions and no norm, ReLU or sum beside them; and inside oneDNN no weight or tensor is laid out anew."""
+    skip_without_bf16("library-fused", precision)
     runner = prepare("library-fused", build("resnet18"), batch, precision, "stream")
     x = runner.place(batch)
     runner(x)

@@ -16,6 +16,7 @@ from bench.runs.kernel_jobs import OpEnd, OpJob
 from bench.worker.ops import operands
 from bench.worker.ops.contest import judge_convolution
 from kernels.space.layer import Layer
+from tests.resnet.sixteen_bits import skip_without_bf16
 
 CODE = """
 import torch
@@ -149,6 +150,7 @@ def test_an_exception_is_of_one_layer_and_names_the_line(judge: Callable[..., li
 
 
 def test_in_bf16_the_librarys_error_is_the_measure(judge: Callable[..., list[OpEnd]]) -> None:
+    skip_without_bf16("library-fused", "bf16")
     layers = [replace(layer, dtype="bf16") for layer in LAYERS]
     assert [end["status"] for end in judge("conv", layers, precision="bf16")] == ["ok"] * 3
 
