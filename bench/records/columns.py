@@ -175,14 +175,15 @@ def row_maker(names: list[str]) -> Callable[[Record], list[Any]]:
     for place, (path, to_cell) in enumerate(cells_of):
         if path[0] not in SHARED:
             own.setdefault(path[:-1], []).append((place, path[-1], to_cell))
+    samples = {(field,) for field in FIELDS}
     with_samples = not SAMPLES.keys().isdisjoint(names)
     alike: dict[Any, tuple[list[Any], Any]] = {}
     newest: tuple[Environment | None, str | None] = None, None  # with its digest
 
     def row(record: Record) -> list[Any]:
         nonlocal newest
-        objects = (record.environment, record.network, record.input, record.plan, record.settings)
-        key = (record.case, record.weights, record.seed, *map(id, objects))
+        objects = (record.case, record.environment, record.network, record.input, record.plan, record.settings)
+        key = (record.weights, record.seed, *map(id, objects))
         if key not in alike:
             if len(alike) >= MOST_ALIKE:
                 alike.clear()
@@ -191,12 +192,12 @@ def row_maker(names: list[str]) -> Callable[[Record], list[Any]]:
             source = _shared_source(record, newest[1])  # with `objects`, which keep their ids as long as these are keys
             alike[key] = [to_cell(at(source, path)) if path else None for path, to_cell in shared], objects
         cells = alike[key][0].copy()
-        source = vars(record) | {"derived": _derived(record)}
+        source: Any = {**vars(record), "derived": _derived(record)}
         for parent, columns_of in own.items():
-            of_samples = len(parent) == 1 and parent[0] in FIELDS
-            values = _sample_statistics(record, parent[0], with_samples) if of_samples else at(source, parent)
+            values = _sample_statistics(record, parent[0], with_samples) if parent in samples else at(source, parent)
             for place, name, to_cell in columns_of if values else ():
-                cells[place] = to_cell(values.get(name))
+                if (value := values.get(name)) is not None:
+                    cells[place] = to_cell(value)
         return cells
 
     return row

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import stats
-from bench.errors import StoreError
+from bench.errors import Lost, StoreError
 from bench.files import writing
 from bench.kinds import PARQUET
 from bench.machine import facts
@@ -27,9 +27,10 @@ from bench.plans import case, plan
 from bench.records import columns, misfit, parse, quality, record, same, speed, typed
 from bench.records import fields as parts
 from bench.records.columns import schema
+from bench.records.misfit import describe_damage
 from bench.records.parse import ParsedLines
 from bench.records.places import results_at
-from bench.records.store import FILE, Lost, describe_damage, not_read
+from bench.records.store import FILE, not_read
 from kernels.cards import reading
 from kernels.cards.reading import open_lines, open_regular
 from resnet import archs, variants

@@ -1,13 +1,18 @@
-"""The error for a value that does not fit its annotation, in words: where it is, and what belongs there."""
+"""What cannot be read, in words: a value that does not fit its annotation, and the lines of a file left out for it."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence, Set
+from pathlib import Path
 from typing import Any
+
+from bench.errors import Lost
 
 INT64_END = 1 << 63  # whole numbers are smaller than this in absolute value
 SHOWN = 40  # characters of a wrong value
+NAMED = 10  # lines left out of a file that are named, each with its reason
 
 
 class Misfit(ValueError):
@@ -45,3 +50,20 @@ def _describe_value(value: Any) -> str:
         return "a number past 64 bits"
     text = json.dumps(value[: SHOWN + 1] if isinstance(value, str) else value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def describe_damage(
+    file: Path, left_out: Sequence[tuple[int, str, str, int]], there: Set[tuple[str, int]], read: int
+) -> list[str]:
+    """Return a sentence for each of the first NAMED lines that are left out, and of several one that counts them.
+
+    `left_out` has the number of each line, and the fields of its `LeftOut`; `there` the cases and rounds of the others.
+    A sentence that is `Lost` is of a line that no other stands for, as one does where a sweep was cut and resumed.
+    """
+    told: list[str] = []
+    lost_first = sorted(left_out, key=lambda row: (row[2], row[3]) in there)
+    for number, reason, case, round_ in sorted(lost_first[:NAMED], key=lambda row: row[0]):
+        text = f"{file}:{number}: left out: {reason}"
+        told.append(f"{text}; another line has that round" if (case, round_) in there else Lost(text))
+    more = [f"{file}: {len(left_out)} lines are left out, {read} are read"] if len(left_out) > 1 else []
+    return told + more

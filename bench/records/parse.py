@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +35,14 @@ class ParsedLines:
     end: int
 
 
-def parse_lines(file: Path, start: int, stop: int, samples: bool) -> ParsedLines:
-    """Parse the lines between two offsets of a file."""
+def parse_lines(
+    file: Path, start: int, stop: int, samples: bool, row_of: Callable[[Record], list[Any]] | None = None
+) -> ParsedLines:
+    """Parse the lines between two offsets of a file; `row_of` is the `row_maker` of the ranges before."""
     import pyarrow as pa
 
     columns = schema(samples, inner=True)
-    row_of = row_maker(columns.names)
+    row_of = row_of or row_maker(columns.names)
     rows, damage = list[list[Any]](), list[tuple[int, str, str, int]]()
     count = 0
 
@@ -77,6 +79,7 @@ def parse_parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[Pa
     """Parse the lines between two offsets, range by range; many ranges are parsed by several processes."""
     ranges = _ranges(file, start, stop)
     count = min(cores(), len(ranges) // RANGES_A_HELPER)
+    row_of = row_maker(schema(samples, inner=True).names)
     with ExitStack() as stack:
         helpers: list[_Helper] = []
         if count > 1:
@@ -85,7 +88,7 @@ def parse_parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[Pa
         for number, (begin, end) in enumerate(ranges):
             part = helpers[number % count].receive() if helpers else None
             # what a helper that died (out of memory) did not send is parsed here
-            yield part if part and part.end == end else parse_lines(file, begin, end, samples)
+            yield part if part and part.end == end else parse_lines(file, begin, end, samples, row_of)
 
 
 class _Helper:
@@ -137,8 +140,9 @@ def _helper_main(rows: int) -> None:
     import pyarrow as pa
 
     file, ranges, samples = json.load(sys.stdin)
+    row_of = row_maker(schema(samples, inner=True).names)
     with os.fdopen(rows, "wb") as file_of_rows, pa.ipc.new_stream(file_of_rows, schema(samples, inner=True)) as stream:
         for start, stop in ranges:
-            part = parse_lines(Path(file), start, stop, samples)
+            part = parse_lines(Path(file), start, stop, samples, row_of)
             metadata = {"lines": part.lines, "damage": part.damage, "end": part.end}
             stream.write_batch(part.rows, custom_metadata={"bench": json.dumps(metadata)})

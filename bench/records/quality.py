@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Literal, Self
 
 from bench.plans.case import Case
-from bench.records.fields import Agreement, Check, Quantized, Score
+from bench.records.fields import Agreement, Quantized, Score
 from bench.records.record import Record
 from bench.records.same import Key, choices, group_key
 from bench.stats import paired_interval, share_interval
@@ -180,15 +180,17 @@ def worst_check(record: Record, name: Agreement) -> float | None:
 
 def derived_values(record: Record) -> dict[str, Any]:
     """Return the values of COLUMNS that are computed."""
-    checks = [check for check in record.gate.values() if "code_distance" in check]
-    worst = max(checks, key=lambda check: check["code_distance"], default=Check())
-    values: dict[str, Any] = {name: worst.get(name) for name in ("code_distance", "code_worst")}
-    values["code_flips"] = max((check["code_flips"] for check in checks if "code_flips" in check), default=None)
-    for name in GATES if record.gate else ():
-        values[name] = worst_check(record, name)
-    values["wide"] = ", ".join(record.quantized.get("wide", ())) or None
-    values["float_operations"] = ", ".join(record.quantized.get("float_operations", ())) or None
-    return values | {"disk_bytes": disk_bytes(record)} | (score_values(record.score) if record.score else {})
+    values: dict[str, Any] = {name: worst_check(record, name) for name in GATES} if record.gate else {}
+    if checks := [check for check in record.gate.values() if "code_distance" in check]:
+        worst = max(checks, key=lambda check: check["code_distance"])
+        values |= {name: worst.get(name) for name in ("code_distance", "code_worst")}
+        values["code_flips"] = max((check["code_flips"] for check in checks if "code_flips" in check), default=None)
+    if record.quantized:
+        values["wide"] = ", ".join(record.quantized.get("wide", ())) or None
+        values["float_operations"] = ", ".join(record.quantized.get("float_operations", ())) or None
+    if record.score:
+        values |= score_values(record.score)
+    return values | {"disk_bytes": disk_bytes(record)}
 
 
 def score_values(score: Score) -> dict[str, float | None]:

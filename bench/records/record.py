@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -34,7 +35,7 @@ from bench.plans.plan import Settings
 from bench.records import fields as parts
 from bench.records.fields import Ns
 from bench.records.misfit import SHOWN, Misfit
-from bench.records.typed import hints_of, object_reader
+from bench.records.typed import hints_of, load_quickly, object_reader
 from kernels.cards.reading import LINE, lines_of, load_json, open_lines
 
 SCHEMA = 6
@@ -130,8 +131,7 @@ class Record:
 
     def p50_ns(self, samples: str) -> float | None:
         """Return the median of the samples of a field that count, in nanoseconds; None where there is none."""
-        kept = self.kept(samples)
-        return median(kept) if kept else None
+        return median(kept) if (kept := self.kept(samples)) else None
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -188,7 +188,7 @@ class Record:
         try:
             if tail:
                 with suppress(ValueError, RecordError):  # the whole line says what is wrong
-                    return cls.from_json(load_json(head + "}"), tail)
+                    return cls.from_json(load_quickly(head + "}"), tail)
             data = load_json(line)
         except ValueError as error:
             reason = type(error).__name__ if isinstance(error, json.JSONDecodeError) else error
@@ -197,9 +197,9 @@ class Record:
 
     @classmethod
     def from_json(cls, data: Any, tail: Mapping[str, Any] = MappingProxyType({})) -> Record:
-        """Return the record of parsed JSON of any schema to SCHEMA. Raises RecordError, which names a wrong field.
+        """Return the record of parsed JSON of any schema to SCHEMA, with the fields of `tail`, which were checked.
 
-        `tail` has further fields, which were checked.
+        Raises RecordError, which names a wrong field.
         """
         if type(data) is not dict or "schema" not in data:
             raise RecordError("not a whole record (no schema)")
@@ -214,7 +214,9 @@ class Record:
             raise RecordError(f"not a record of schema {schema} (no record has the field {min(unknown)[:SHOWN]!r})")
         try:
             # up to now, what a later schema added is empty in an earlier record, and all else is as it was
-            record = cls(**_read_fields(data | {"schema": SCHEMA}) | tail)
+            values = _read_fields(data | {"schema": SCHEMA}) | tail
+            # by the class's names: a key that JSON made is another object, and is compared with each parameter
+            record = cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
             _check_whole("throughput", record.throughput)
             _check_whole("largest", record.largest, {"fits", "fails", "reason", "tried"})
             for window in record.windows:
@@ -285,7 +287,7 @@ def parse_each(lines: Iterable[bytes]) -> Iterator[tuple[int, Record | LeftOut]]
         try:
             if len(line) > LINE:
                 raise RecordError(f"longer than {LINE >> 20} MiB")
-            yield number, Record.parse(line.decode("utf-8-sig"))
+            yield number, Record.parse(line.removeprefix(BOM_UTF8).decode())
         except UnicodeDecodeError:
             yield number, LeftOut.of(line, "is not UTF-8 text")
         except RecordError as error:

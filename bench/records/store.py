@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha256
@@ -21,16 +21,15 @@ from pathlib import Path
 from struct import Struct
 from typing import Any, cast
 
-from bench.errors import Lost as Lost
 from bench.errors import StoreError
 from bench.files import NO_ROOM, describe_room
 from bench.plans.case import Case
 from bench.plans.words import narrow
+from bench.records.misfit import describe_damage
 from bench.records.record import SAMPLES, LeftOut, Record, parse_each, read_each
 from kernels.cards.reading import lines_of, open_lines, open_regular
 
 FILE = "records.jsonl"
-NAMED = 10  # lines left out of a file that are named, each with its reason
 LEAST_ROOM = 16 << 10  # bytes, about a record's
 # fields of a Brief that others have alike, and those that are packed
 SHARED = ("case", "status", "reason", "day", "alike", "device", "environment", "network", "settings", "plan", "input",
@@ -39,6 +38,7 @@ PACKED = ("wall_s", "latency_stop", "throughput", "throttled", "energy", "larges
           "quantized", "score", "attempts", "weights", "seed")  # fmt: skip
 WINDOW = ("turn", "images", "ns", "disturbed")
 WATCHED = ("others", "sm_mhz", "spoilt_s")
+CHECKED = ("rms_multiple", "max_multiple", "rms_relative", "top1", "top1_plain", "code_distance", "pictures", "blind")
 FOLDER_ROUNDS = 1 << 40  # an offset between the rounds of folders that are read apart
 
 
@@ -116,22 +116,24 @@ class Store:
         With `brief` each is a Brief. Describes the lines that cannot be read in `damage`. Raises StoreError if there is
         no records file.
         """
-        records: list[Record | None] = []
-        left_out, places = [], defaultdict[Case, dict[int, int]](dict)
+        records: list[Record] = []
+        left_out, rounds, run_again = [], defaultdict[Case, set[int]](set), False
         try:
             for number, record in (read_brief if brief else read_each)(self.file):
                 if isinstance(record, LeftOut):
                     left_out.append((number, *record))
                     continue
-                if record.round in (rounds := places[record.case]):
-                    records[rounds[record.round]] = None
-                rounds[record.round] = len(records)
+                run_again = run_again or record.round in rounds[record.case]
+                rounds[record.case].add(record.round)
                 records.append(record)
         except OSError as error:
             raise not_read(self.file, error) from None
-        there = {(case.name, turn) for case, rounds in places.items() for turn in rounds} if left_out else set()
+        there = {(case.name, number) for case, numbers in rounds.items() for number in numbers} if left_out else set()
         self.damage = describe_damage(self.file, left_out, there, len(records))
-        return [record for record in records if record]
+        if not run_again:
+            return records
+        newest = {(record.case, record.round): place for place, record in enumerate(records)}
+        return [record for place, record in enumerate(records) if newest[record.case, record.round] == place]
 
 
 def read_brief(file: Path) -> Iterator[tuple[int, Record | LeftOut]]:
@@ -148,16 +150,17 @@ def read_brief(file: Path) -> Iterator[tuple[int, Record | LeftOut]]:
 class Brief:
     """A record for reports, in a twentieth of the memory: its numbers are packed, and what is not is read again.
 
-    Of windows there is no `start_ns`, and of what was watched only what reports take.
+    Of windows there is no `start_ns`, and of what was watched and checked only what reports take.
     """
 
-    __slots__ = ("_form", "_packed", "_place", "round")
+    __slots__ = ("_form", "_packed", "round")
 
     def __init__(self, record: Record, file: Path, place: int, forms: dict[Any, Any]) -> None:
-        self.round, self._place = record.round, place
-        values = {name: getattr(record, name) for name in PACKED}
+        self.round = record.round
+        values = {name: getattr(record, name) for name in PACKED} | {"place": place}
+        values["gate"] = {name: _some(check, CHECKED) for name, check in record.gate.items()}
         for name in ("watch", "flushed_watch"):
-            values[name] = {key: one for key, one in getattr(record, name).items() if key in WATCHED}
+            values[name] = _some(getattr(record, name), WATCHED)
         values |= {"counts": [*record.counts], "p50s": {name: record.p50_ns(name) for name in SAMPLES}}
         parts, packed = [], []
         for value in values.values():
@@ -190,7 +193,7 @@ class Brief:
         """Return the record as its line has it. Raises StoreError if that is no longer there."""
         try:
             with open_regular(self.file) as data:
-                for _, one in parse_each(lines_of(data, self._place)):
+                for _, one in parse_each(lines_of(data, self.place)):
                     if isinstance(one, Record) and (one.case, one.wall_s) == (self.case, self.wall_s):
                         return one
         except OSError as error:
@@ -208,6 +211,10 @@ class Brief:
 @lru_cache(4096)  # the records of a contest, whose ratios take them many times
 def _windows(packed: bytes) -> list[dict[str, Any]]:
     return [{key: one for key, one in zip(WINDOW, row, strict=True) if one is not None} for row in loads(packed)]
+
+
+def _some(value: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: one for key, one in value.items() if key in keys}
 
 
 def _shape(value: Any, numbers: list[float]) -> Any:
@@ -232,23 +239,6 @@ def _maker(shape: Any) -> Callable[[Iterator[Any]], Any]:
     half = len(inner) // 2
     by_key = dict(zip(inner[:half], map(_maker, inner[half:]), strict=True))
     return lambda numbers: {key: make(numbers) for key, make in by_key.items()}
-
-
-def describe_damage(
-    file: Path, left_out: Sequence[tuple[int, str, str, int]], there: Set[tuple[str, int]], read: int
-) -> list[str]:
-    """Return a sentence for each of the first NAMED lines that are left out, and of several one that counts them.
-
-    `left_out` has the number of each line, and the fields of its `LeftOut`; `there` the cases and rounds of the others.
-    A sentence that is `Lost` is of a line that no other stands for, as one does where a sweep was cut and resumed.
-    """
-    told: list[str] = []
-    lost_first = sorted(left_out, key=lambda row: (row[2], row[3]) in there)
-    for number, reason, case, round_ in sorted(lost_first[:NAMED], key=lambda row: row[0]):
-        text = f"{file}:{number}: left out: {reason}"
-        told.append(f"{text}; another line has that round" if (case, round_) in there else Lost(text))
-    more = [f"{file}: {len(left_out)} lines are left out, {read} are read"] if len(left_out) > 1 else []
-    return told + more
 
 
 def not_read(file: Path, error: OSError) -> StoreError:

@@ -9,8 +9,9 @@ from typing import Any
 from bench.records.columns import COLUMNS, row_maker
 from bench.records.comparable import Lists as Lists
 from bench.records.frame import INDEX_FROM, file_of, load, warn_of
+from bench.records.misfit import describe_damage
 from bench.records.record import Record, parse_each
-from bench.records.store import describe_damage, not_read
+from bench.records.store import not_read
 from kernels.cards.reading import open_lines
 
 

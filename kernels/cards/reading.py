@@ -134,8 +134,10 @@ def lines_of(file: IO[bytes], start: int = 0, stop: int | None = None) -> Iterat
         if len(line) > LINE and not line.endswith(b"\n"):
             left -= pass_line(file, left)
             yield line
-        else:
+        elif b"\r" in line:
             yield from line.splitlines()
+        else:  # sooner, as nearly all are
+            yield line.removesuffix(b"\n")
 
 
 def pass_line(file: IO[bytes], most: int) -> int:

@@ -126,7 +126,7 @@ COSTS = [
         sizes=SIZES[:3], sizes_of="records", prepare=inputs.sweep, variables=NO_INDEX,
     ),
     Cost(
-        "load-polars", "the same lines read by polars", "bench.load(FOLDER)", LOAD, 2, {CPU: Goal("unit", 2.0)},
+        "load-polars", "the same lines read by polars", "bench.load(FOLDER)", LOAD, 6, {CPU: Goal("unit", 2.0)},
         unit="polars", unit_argv=("python", "-c", POLARS, "{inputs}/records.jsonl", "{polars}"),
         sizes=(20_000,), sizes_of="records", prepare=inputs.sweep, variables=NO_INDEX,
     ),

@@ -10,7 +10,7 @@ import pytest
 from bench.cli.reported import run_again
 from bench.errors import StoreError
 from bench.records.record import SAMPLES, Record
-from bench.records.store import WATCHED, Brief, Store, read_folders
+from bench.records.store import CHECKED, WATCHED, Brief, Store, read_folders
 from bench.report.exported import report_as_json, report_as_rows
 from bench.report.markdown import render_markdown
 from bench.report.recommend import OBJECTIVES, Budget, choose
@@ -27,6 +27,8 @@ def reduced(name: str, value: Any) -> Any:
     """What a Brief has of a field."""
     if name == "windows":
         return [{key: one for key, one in window.items() if key != "start_ns"} for window in value]
+    if name == "gate":
+        return {moment: {key: one for key, one in check.items() if key in CHECKED} for moment, check in value.items()}
     return {key: one for key, one in value.items() if key in WATCHED} if name.endswith("watch") else value
 
 

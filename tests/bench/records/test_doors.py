@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.errors import StoreError
 from bench.machine.environment import ROOT
+from bench.records import misfit
 from bench.records import record as records
-from bench.records import store
 from bench.records.frame import Damage, load
 from bench.records.places import Run
 from bench.records.store import Store
@@ -121,7 +121,7 @@ def test_many_lines_left_out_are_named_up_to_a_number(tmp_path: Path) -> None:
     folder = write(tmp_path / "r", *["{"] * 40, LINES[0])
     read = Store(folder)
     read.read()
-    assert len(read.damage) == store.NAMED + 1
+    assert len(read.damage) == misfit.NAMED + 1
     assert read.damage[-1] == f"{read.file}: 40 lines are left out, 1 are read"
 
 

@@ -19,9 +19,9 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     seen: list[tuple[int, int]] = []
     real = parse.parse_lines
 
-    def watched(file: Path, start: int, stop: int, samples: bool) -> parse.ParsedLines:
+    def watched(file: Path, start: int, stop: int, *others: Any) -> parse.ParsedLines:
         seen.append((start, stop))
-        return real(file, start, stop, samples)
+        return real(file, start, stop, *others)
 
     monkeypatch.setattr(parse, "parse_lines", watched)
     monkeypatch.setattr(frame, "INDEX_FROM", 1)

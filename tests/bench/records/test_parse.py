@@ -12,6 +12,7 @@ from bench.errors import RecordError
 from bench.records import parse
 from bench.records.frame import Damage, load
 from bench.records.record import TAIL, Record
+from kernels.cards.reading import load_json
 from tests.bench.records.written import quick, write
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -57,9 +58,13 @@ def test_helpers_change_nothing_and_may_die(
 def reading(line: str, whole: bool) -> Record | str:
     """The record of a line, parsed as a whole or as ever; or why there is none."""
     try:
-        return Record.from_json(json.loads(line)) if whole else Record.parse(line)
-    except (RecordError, json.JSONDecodeError) as error:
-        return str(error) if isinstance(error, RecordError) else "not a whole record (JSONDecodeError)"
+        return Record.from_json(load_json(line)) if whole else Record.parse(line)
+    except json.JSONDecodeError:
+        return "not a whole record (JSONDecodeError)"
+    except RecordError as error:
+        return str(error)
+    except ValueError as error:
+        return f"not a whole record ({error})"
 
 
 def test_what_records_of_a_sweep_have_alike_is_parsed_once_and_no_line_reads_otherwise() -> None:
@@ -98,9 +103,31 @@ def test_what_records_of_a_sweep_have_alike_is_parsed_once_and_no_line_reads_oth
         f'{head},"wall_s":"x"{TAIL}{{"threads":"x"}}}}',
         f'{head}{TAIL}{{}},"case":"x"}}',
     ]
+    values = [
+        f"1{'0' * 30}",
+        "18446744073709551615",
+        "-9223372036854775808",
+        "1e400",
+        "-0",
+        "-0.0",
+        "NaN",
+        "Infinity",
+        "1.",
+    ]
+    values += [
+        '"\\ud800"',
+        '"\\ud83d\\ude00"',
+        '"\\u0000"',
+        '"\t"',
+        '{"a":1,"a":2}',
+        "[1,]",
+        "[" * 70 + "]" * 70,
+        "9" * 5000,
+    ]
+    lines += [f'{head},"details":{{"x":{value}}}{TAIL}{tail}' for value in values]
     told = [reading(line, whole=True) for line in lines]
     for _ in range(2):
-        assert [reading(line, whole=False) for line in lines] == told
+        assert repr([reading(line, whole=False) for line in lines]) == repr(told)  # with the types of numbers
     assert 8 < sum(isinstance(one, str) for one in told) < len(told) - 8
     one, other = (Record.parse(good.replace('"round":2', f'"round":{k}')) for k in range(2))
     assert one.environment is other.environment
