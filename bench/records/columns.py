@@ -192,7 +192,7 @@ def row_maker(names: list[str]) -> Callable[[Record], list[Any]]:
             source = _shared_source(record, newest[1])  # with `objects`, which keep their ids as long as these are keys
             alike[key] = [to_cell(at(source, path)) if path else None for path, to_cell in shared], objects
         cells = alike[key][0].copy()
-        source: Any = {**vars(record), "derived": _derived(record)}
+        source = {**vars(record), "derived": _derived(record)}
         for parent, columns_of in own.items():
             values = _sample_statistics(record, parent[0], with_samples) if parent in samples else at(source, parent)
             for place, name, to_cell in columns_of if values else ():

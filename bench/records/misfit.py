@@ -1,4 +1,4 @@
-"""What cannot be read, in words: a value that does not fit its annotation, and the lines of a file left out for it."""
+"""The words for what cannot be read: a value that does not fit its annotation, and lines of a file left out for it."""
 
 from __future__ import annotations
 

@@ -75,11 +75,7 @@ def _number_reader(whole: bool, least: int = 1 - INT64_END, most: int = INT64_EN
     types = (int,) if whole else (float, int)
     expected = f"a {'whole ' * whole}number" + (f" of {least} or more" if least > 1 - INT64_END else "")
 
-    low, high = float(least), nextafter(most, 0)  # a float is compared with a float in a third of the time
-
     def read(value: Any) -> Any:
-        if type(value) is float and not whole and low < value < high:
-            return value
         if type(value) not in types or not least <= value <= most:  # NaN is in no range
             raise Misfit(_expected_of(value, expected, most), value)
         return value

@@ -82,7 +82,7 @@ def test_relatives_of_resnet(name: str, shapes: dict[str, tuple[int, ...]], what
         ("stages.0.blocks.0.conv_dw.weight", "timm:convnext_tiny"),
         ("model.blocks.0.attn.qkv.weight", "timm:vit_base_patch16_224"),
         ("features.denseblock1.denselayer1.norm1.weight", "torchvision:densenet121"),
-        ("model.0.conv.weight", ""),
+        ("attnpool.positional_embedding", "timm:resnet50_clip.openai"),
     ],
 )
 def test_other_families_by_a_key_of_theirs(key: str, asked: str) -> None:
