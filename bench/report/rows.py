@@ -134,9 +134,9 @@ class Row:
 
     def cold(self, part: str) -> float | None:
         """Return the median over the rounds of a part of the cold start, in seconds, or of `first_answer_s`."""
-        return self.median_over_rounds(
-            lambda record: {**record.cold, **record.artefact, "first_answer_s": record.first_answer_s}.get(part)
-        )
+        if part == "first_answer_s":
+            return self.median_over_rounds(lambda record: record.first_answer_s)
+        return self.median_over_rounds(lambda record: record.cold.get(part, record.artefact.get(part)))
 
     @property
     def caches(self) -> str | None:

@@ -65,12 +65,12 @@ def gather(folders: Iterable[str | Path]) -> PageData:
     settings, damage = read_settings(paths)
     data = PageData(settings, damage)
     # thousands of records share a few environments: each value is kept once, as JSON, with its place in the list
-    places: dict[str, int] = {}
+    places, newest = dict[str, int](), dict[str, tuple[Any, int]]()
     for place, setting in enumerate(settings):
         _add_rows(data, place, setting)
         for record in setting.records:
             fields = {"setting": place, "folder": str(paths[record.round // FOLDER_ROUNDS])}
-            data.records.append(fields | rounded(_record_fields(record, places)))
+            data.records.append(fields | rounded(_record_fields(record, places, newest)))
     data.values = [json.loads(text) for text in places]
     keys = {setting.key: place for place, setting in reversed(list(enumerate(settings)))}
     data.layers = rounded(layer_rows(paths, keys, damage))
@@ -187,12 +187,16 @@ def sequence(samples: list[float]) -> list[float]:
     return [median(samples[first:last]) for first, last in pairwise(edges)]
 
 
-def _record_fields(record: Record, places: dict[str, int]) -> dict[str, Any]:
+def _record_fields(record: Record, places: dict[str, int], newest: dict[str, tuple[Any, int]]) -> dict[str, Any]:
     """Return a record's case, round and status, and its SHOWN_FIELDS as places in the list of values."""
+    # `newest` has the fields of the record before: those of a sweep are often the same object
     values = {name: value for name in SHOWN_FIELDS if (value := getattr(record, name)) not in ({}, [], "")}
+    for name, value in values.items():
+        if name not in newest or newest[name][0] is not value:
+            newest[name] = value, places.setdefault(json.dumps(value), len(places))
     return {
         "case": record.case.name,
         "round": record.round % FOLDER_ROUNDS,
         **{name: getattr(record, name) for name in ("status", "reason", "started", "wall_s", "order", "device")},
-        "fields": {name: places.setdefault(json.dumps(value), len(places)) for name, value in values.items()},
+        "fields": {name: newest[name][1] for name in values},
     }
