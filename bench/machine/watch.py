@@ -26,6 +26,7 @@ from bench.machine.readings import PERIOD_S, Reading, Readings
 # (docs/METHODOLOGY.md has what was measured).
 OTHER_WORK_LIMIT = 0.1
 OTHER_WORK = "other work"
+ENOUGH = 0.5  # share of a process's samples, and of its windows, that throttling and stops must leave
 CORES_READ = 4  # cores whose frequency is read: a read may interrupt the core
 
 

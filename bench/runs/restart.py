@@ -20,7 +20,7 @@ from math import inf
 from threading import Event
 from typing import Any, Generic, TypeVar
 
-from bench.machine.watch import OTHER_WORK
+from bench.machine.watch import ENOUGH, OTHER_WORK
 from bench.records.record import Record
 from bench.runs.job import CaseAnswer
 from bench.runs.process import Answer
@@ -28,8 +28,6 @@ from bench.stats import LEAST_SAMPLES
 
 # An answer with one of these is about the work as a whole; any other is a death.
 FINAL_STATUSES = ("ok", "skipped", "error")
-
-ENOUGH = 0.5
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

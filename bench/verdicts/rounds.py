@@ -9,9 +9,8 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.machine.watch import OTHER_WORK_LIMIT
+from bench.machine.watch import ENOUGH, OTHER_WORK_LIMIT
 from bench.records.record import STATUSES
-from bench.runs.restart import ENOUGH
 from bench.text import plural
 from bench.verdicts.lists import Lists, kept
 from bench.verdicts.metrics import Metric
