@@ -6,6 +6,7 @@ Exit codes are those of `bench.errors`.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -135,6 +136,8 @@ COMMANDS = {
     ],
 }  # fmt: skip
 ELSEWHERE = {"list": "measure.list:list_", "export": "results.formats:export", "import": "results.formats:import_"}
+# What measures nothing, here or in a child: the threads that numpy and scipy start as they load spin for a third of it
+READING = {"report", "compare", "history", "export", "import"}
 PANELS = {name: panel for panel, names in COMMANDS.items() for name in names}
 PLACES = {name: ELSEWHERE.get(name, f"{panel.lower()}.{name}:{name}") for name, panel in PANELS.items()}
 
@@ -165,6 +168,8 @@ def main() -> None:
     outlive_readers()
     cache_warnings_as_sentences()
     completing = {"--install-completion", "--show-completion"} & set(sys.argv[1:2])  # of the word `bench` in a shell
+    if READING.intersection(sys.argv[1:2]):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app(prog_name="bench" if completing else command_line(), complete_var="_BENCH_COMPLETE")
     except SystemExit as end:

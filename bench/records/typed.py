@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from functools import lru_cache
 from itertools import repeat
@@ -22,13 +23,11 @@ from bench.plans.case import Case
 from bench.records.misfit import INT64_END, Misfit
 from kernels.cards.reading import DEPTH, load_json
 
-try:
+load_quickly: Callable[[str], Any] = load_json
+with suppress(ImportError):
     import orjson
 
-    # where it and `load_json` differ, it fails or makes a float past 64 bits, which no reader takes
-    load_quickly: Callable[[str], Any] = orjson.loads
-except ImportError:
-    load_quickly = load_json
+    load_quickly = orjson.loads  # where they differ, it fails or makes a float past 64 bits, which no reader takes
 
 Reader = Callable[[Any], Any]
 

@@ -21,7 +21,6 @@ CLASSIFIER = {"fc.weight", "fc.bias"}
 FAMILIES = (
     (r"layer1\.0\.convs\.0\.", "a Res2Net", "timm:res2net50_26w_4s"),
     (r"layer1\.0\.conv2\.(radix|fc1|conv)\b", "a ResNeSt or SKNet", "timm:resnest50d"),
-    (r"layer1\.0\.bn1\.IN\.", "an IBN-Net", ""),
     (r"layer1\.0\.se_module\.|layer0\.conv1\.weight", "a SENet of the first kind", "timm:legacy_seresnet50"),
     (r"embedder\.embedder\.convolution\.", "a ResNet of Hugging Face's transformers, whose keys are its own", ""),
     (r"attnpool\.positional_embedding", "a ResNet of CLIP", "timm:resnet50_clip.openai"),
