@@ -188,9 +188,7 @@ def derived_values(record: Record) -> dict[str, Any]:
     if record.quantized:
         values["wide"] = ", ".join(record.quantized.get("wide", ())) or None
         values["float_operations"] = ", ".join(record.quantized.get("float_operations", ())) or None
-    if record.score:
-        values |= score_values(record.score)
-    return values | {"disk_bytes": disk_bytes(record)}
+    return values | {"disk_bytes": disk_bytes(record)} | (score_values(record.score) if record.score else {})
 
 
 def score_values(score: Score) -> dict[str, float | None]:

@@ -64,7 +64,7 @@ def gather(folders: Iterable[str | Path]) -> PageData:
     paths = list(dict.fromkeys(Path(folder) for folder in folders))
     settings, damage = read_settings(paths)
     data = PageData(settings, damage)
-    # thousands of records share a few environments: each value is kept once, as JSON, with its place in the list
+    # thousands of records share a few environments, often as objects (`newest`): each is kept once, by its place
     places, newest = dict[str, int](), dict[str, tuple[Any, int]]()
     for place, setting in enumerate(settings):
         _add_rows(data, place, setting)
@@ -189,7 +189,6 @@ def sequence(samples: list[float]) -> list[float]:
 
 def _record_fields(record: Record, places: dict[str, int], newest: dict[str, tuple[Any, int]]) -> dict[str, Any]:
     """Return a record's case, round and status, and its SHOWN_FIELDS as places in the list of values."""
-    # `newest` has the fields of the record before: those of a sweep are often the same object
     values = {name: value for name in SHOWN_FIELDS if (value := getattr(record, name)) not in ({}, [], "")}
     for name, value in values.items():
         if name not in newest or newest[name][0] is not value:

@@ -46,14 +46,17 @@ def require_libraries() -> None:
 def render_page(folders: Iterable[str | Path]) -> str:
     """Return the page of some results folders. Raises StoreError for a folder without records, UnableError."""
     require_libraries()
-    from jinja2 import Environment, StrictUndefined
-
-    folders = list(folders)
     gc.disable()  # a fifth of the time would go into searching millions of living objects for cycles
     try:
-        data = gather(folders)
+        return _render(list(folders))
     finally:
         gc.enable()
+
+
+def _render(folders: list[str | Path]) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    data = gather(folders)
     drawn = [(section, section.draw(data)) for section in sections.SECTIONS]
     specs = {name: spec for _, of_section in drawn for name, spec in of_section.items()}
     library, script = library_source(), _asset("page.js")

@@ -69,13 +69,15 @@ HEAVY = "numpy pandas scipy pyarrow torch jinja2 altair rich.markdown rich.trace
     ],
 )
 def test_a_command_imports_what_it_needs_alone(words: str, most: int, heavy: str, tmp_path: Path) -> None:
-    """Counted, as a time would be another on a busy machine: heavy modules, and this project's."""
+    """Counted, as a time would be another on a busy machine: heavy modules, this project's, and threads."""
     script = "import sys; from bench.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    script += "; import psutil; print(psutil.Process().num_threads(), file=sys.stderr)"
     shutil.copy(ROOT / "results/cpu-quick/records.jsonl", tmp_path)
     words = words.format(copy=tmp_path)
     done = subprocess.run([sys.executable, "-c", script, *words.split()], cwd=ROOT, capture_output=True, text=True)
-    loaded = done.stderr.split()
+    *loaded, threads = done.stderr.split()
     assert done.stdout
+    assert threads == "1"
     assert set(HEAVY.split()) & set(loaded) == set(heavy.split())
     assert sum(name.partition(".")[0] in ("bench", "kernels", "resnet") for name in loaded) <= most, loaded
 
