@@ -136,7 +136,7 @@ COMMANDS = {
     ],
 }  # fmt: skip
 ELSEWHERE = {"list": "measure.list:list_", "export": "results.formats:export", "import": "results.formats:import_"}
-# What measures nothing, here or in a child: the threads that numpy and scipy start as they load spin for a third of it
+# Commands that measure nothing and record no environment: threads of linear algebra took a third of compare's CPU time
 READING = {"report", "compare", "history", "export", "import"}
 PANELS = {name: panel for panel, names in COMMANDS.items() for name in names}
 PLACES = {name: ELSEWHERE.get(name, f"{panel.lower()}.{name}:{name}") for name, panel in PANELS.items()}

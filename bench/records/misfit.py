@@ -65,5 +65,4 @@ def describe_damage(
     for number, reason, case, round_ in sorted(lost_first[:NAMED], key=lambda row: row[0]):
         text = f"{file}:{number}: left out: {reason}"
         told.append(f"{text}; another line has that round" if (case, round_) in there else Lost(text))
-    more = [f"{file}: {len(left_out)} lines are left out, {read} are read"] if len(left_out) > 1 else []
-    return told + more
+    return told + [f"{file}: {len(left_out)} lines are left out, {read} are read"] * (len(left_out) > 1)

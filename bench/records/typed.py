@@ -27,7 +27,7 @@ load_quickly: Callable[[str], Any] = load_json
 with suppress(ImportError):
     import orjson
 
-    load_quickly = orjson.loads  # where they differ, it fails or makes a float past 64 bits, which no reader takes
+    load_quickly = orjson.loads  # where they differ, it fails or makes a float past 64 bits, as `_number_reader` does
 
 Reader = Callable[[Any], Any]
 
@@ -77,7 +77,7 @@ def _number_reader(whole: bool, least: int = 1 - INT64_END, most: int = INT64_EN
     def read(value: Any) -> Any:
         if type(value) not in types or not least <= value <= most:  # NaN is in no range
             raise Misfit(_expected_of(value, expected, most), value)
-        return value
+        return value if value < INT64_END else float(value)  # a field of larger numbers has floats, however written
 
     return read
 
@@ -227,7 +227,8 @@ def _plain(annotation: Any) -> tuple[type | None, Any, Any]:
     if base not in (int, float):
         return (base if base in (str, bool) else None), None, None
     least, most = (mark.value, mark.most) if isinstance(mark, Least) else (1 - INT64_END, INT64_END - 1)
-    return (int, least, most) if base is int else (float, float(least), nextafter(most, 0))
+    # the least that a float may be by itself is 1024 - INT64_END: 1 - INT64_END would be rounded to -INT64_END
+    return (int, least, most) if base is int else (float, float(max(least, 1024 - INT64_END)), nextafter(most, 0))
 
 
 def _all_whole(values: list[Any], least: int, most: int) -> bool:

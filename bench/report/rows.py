@@ -136,7 +136,7 @@ class Row:
         """Return the median over the rounds of a part of the cold start, in seconds, or of `first_answer_s`."""
         if part == "first_answer_s":
             return self.median_over_rounds(lambda record: record.first_answer_s)
-        return self.median_over_rounds(lambda record: record.cold.get(part, record.artefact.get(part)))
+        return self.median_over_rounds(lambda record: record.artefact.get(part, record.cold.get(part)))
 
     @property
     def caches(self) -> str | None:

@@ -26,11 +26,11 @@ FAMILIES = (
     (r"attnpool\.positional_embedding", "a ResNet of CLIP", "timm:resnet50_clip.openai"),
     (r"stages\.0\.blocks\.0\.norm1\.", "a pre-activated ResNet of timm, or a NormFree one", "timm:resnetv2_50"),
     (r"stages\.0\.blocks\.0\.conv_dw\.", "a ConvNeXt", "timm:convnext_tiny"),
-    (r"blocks\.0\.attn\.qkv\.", "a Vision Transformer", "timm:vit_base_patch16_224"),
+    (r"(?<!layers\.\d\.)(?<!stages\.\d\.)blocks\.0\.attn\.qkv\.", "a Vision Transformer", "timm:vit_base_patch16_224"),
     (r"(^|\.)s1\.b1\.conv1\.", "a RegNet", "timm:regnety_016"),
     (r"conv_stem\.weight", "an EfficientNet or MobileNet", "timm:efficientnet_b0"),
     (r"features\.denseblock1\.", "a DenseNet", "torchvision:densenet121"),
-    (r"(^|\.)features\.0\.weight", "a VGG or an AlexNet", "torchvision:vgg16_bn"),
+    (r"(^|\.)features\.0\.weight(?![\s\S]*\.squeeze\.)", "a VGG or an AlexNet", "torchvision:vgg16_bn"),
 )
 
 

@@ -104,28 +104,17 @@ def test_what_records_of_a_sweep_have_alike_is_parsed_once_and_no_line_reads_oth
         f'{head}{TAIL}{{}},"case":"x"}}',
     ]
     values = [
-        f"1{'0' * 30}",
-        "18446744073709551615",
-        "-9223372036854775808",
-        "1e400",
-        "-0",
-        "-0.0",
-        "NaN",
-        "Infinity",
-        "1.",
-    ]
-    values += [
-        '"\\ud800"',
-        '"\\ud83d\\ude00"',
-        '"\\u0000"',
-        '"\t"',
-        '{"a":1,"a":2}',
-        "[1,]",
-        "[" * 70 + "]" * 70,
+        *("18446744073709551615", "-9223372036854775808", "1e400", "-0", "-0.0", "NaN", "Infinity", "1.", "[1,]"),
         "9" * 5000,
     ]
-    lines += [f'{head},"details":{{"x":{value}}}{TAIL}{tail}' for value in values]
+    values += ['"\\ud800"', '"\\ud83d\\ude00"', '"\\u0000"', '"\t"', '{"a":1,"a":2}', "[" * 70 + "]" * 70]
+    # the ends of 64 bits, which orjson makes floats past, and a field of larger numbers
+    ends = ["-9223372036854775809", "-9223372036854775808.0", "-9223372036854774784.0", f"1{'0' * 30}"]
+    lines += [f'{head},"details":{{"x":{value}}}{TAIL}{tail}' for value in values + ends]
+    lines += [f'{head},"latency_stop":{{"asked":{value}}}{TAIL}{tail}' for value in ends]
+    lines += [f'{head},"gate":{{"x":{{"rms_multiple":{value}}}}}{TAIL}{tail}' for value in ends]
     told = [reading(line, whole=True) for line in lines]
+    assert [isinstance(one, Record) for one in told[-8:]] == [False, False, True, False, False, False, False, True]
     for _ in range(2):
         assert repr([reading(line, whole=False) for line in lines]) == repr(told)  # with the types of numbers
     assert 8 < sum(isinstance(one, str) for one in told) < len(told) - 8

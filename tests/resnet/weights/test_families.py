@@ -92,5 +92,7 @@ def test_other_families_by_a_key_of_theirs(key: str, asked: str) -> None:
 
 
 def test_a_network_of_no_family_is_none() -> None:
-    assert likely_family({"a.weight": torch.empty(1)}) is None
+    swin, squeezenet = ["layers.0.blocks.0.attn.qkv.weight"], ["features.0.weight", "features.3.squeeze.weight"]
+    for keys in (["a.weight"], swin, squeezenet):
+        assert likely_family(dict.fromkeys(keys, torch.empty(1))) is None
     assert likely_family(meta_state("resnet50")) is None
