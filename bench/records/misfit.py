@@ -65,4 +65,5 @@ def describe_damage(
     for number, reason, case, round_ in sorted(lost_first[:NAMED], key=lambda row: row[0]):
         text = f"{file}:{number}: left out: {reason}"
         told.append(f"{text}; another line has that round" if (case, round_) in there else Lost(text))
-    return told + [f"{file}: {len(left_out)} lines are left out, {read} are read"] * (len(left_out) > 1)
+    more = [f"{file}: {len(left_out)} lines are left out, {read} are read"] if len(left_out) > 1 else []
+    return told + more
