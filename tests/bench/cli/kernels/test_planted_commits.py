@@ -43,6 +43,7 @@ def test_commits_that_make_kernels_worse(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     for name in ("bench", "kernels", "resnet"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tree / ".gitignore").write_text("__pycache__/\n")
 
     def git(*words: str) -> str:
         identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
