@@ -108,7 +108,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Keep what the last run of all tests took, for `make counts`."""
     everything = config.args == config.getini("testpaths") and not config.option.keyword and not config.option.markexpr
-    if everything and config.cache is not None:
+    if everything and hasattr(config, "cache"):  # none with `-p no:cacheprovider`
         number = sum(len(terminalreporter.getreports(outcome)) for outcome in ("passed", "skipped", "failed"))
         config.cache.set("suite/last", {"tests": number, "seconds": round(time.monotonic() - config.stash[STARTED])})
 

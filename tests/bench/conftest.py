@@ -7,11 +7,18 @@ from typing import Any
 
 import pytest
 
+from bench.cli import console
 from bench.machine.environment import environment
 from bench.plans.case import Case
 from bench.records.record import Record
 
 pytest.register_assert_rewrite("tests.bench.roofline.told")  # a failure shows values, as in a test's own file
+
+
+@pytest.fixture(autouse=True)
+def _not_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command called with `--quiet` in this process leaves the next test as loud as it was."""
+    monkeypatch.setattr(console._Quiet, "on", False)
 
 
 @pytest.fixture(scope="session")
