@@ -117,20 +117,19 @@ class Store:
         no records file.
         """
         records: list[Record] = []
-        left_out, rounds, run_again = [], defaultdict[Case, set[int]](set), False
+        left_out, rounds = [], defaultdict[Case, set[int]](set)
         try:
             for number, record in (read_brief if brief else read_each)(self.file):
                 if isinstance(record, LeftOut):
                     left_out.append((number, *record))
                     continue
-                run_again = run_again or record.round in rounds[record.case]
                 rounds[record.case].add(record.round)
                 records.append(record)
         except OSError as error:
             raise not_read(self.file, error) from None
         there = {(case.name, number) for case, numbers in rounds.items() for number in numbers} if left_out else set()
         self.damage = describe_damage(self.file, left_out, there, len(records))
-        if not run_again:
+        if sum(map(len, rounds.values())) == len(records):  # no round was run again
             return records
         newest = {(record.case, record.round): place for place, record in enumerate(records)}
         return [record for place, record in enumerate(records) if newest[record.case, record.round] == place]

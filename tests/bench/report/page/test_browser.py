@@ -194,13 +194,17 @@ def test_thousands_of_records_answer_a_filter_within_seconds(opened: Any, tmp_pa
     path.write_text(render_page([tmp_path]))
     shown = opened(path)
     assert shown.locator("#count").inner_text() == "2240 cases"
-    choose(shown, "model", "resnet50")
-    assert shown.locator("#count").inner_text() == "448 of 2240 cases"
-    # the table, which a reader waits for, in a blink; the charts follow one by one
-    seconds = shown.evaluate(
-        """() => { const start = performance.now(); document.querySelector('#reset').click();
-                   return (performance.now() - start) / 1000; }"""
-    )
-    assert seconds < 4  # half that where nothing else runs
+    seconds = []
+    for _ in range(3):  # the least counts, as other tests run beside it
+        choose(shown, "model", "resnet50")
+        assert shown.locator("#count").inner_text() == "448 of 2240 cases"
+        # the table, which a reader waits for, in a blink; the charts follow one by one
+        seconds.append(
+            shown.evaluate(
+                """() => { const start = performance.now(); document.querySelector('#reset').click();
+                           return (performance.now() - start) / 1000; }"""
+            )
+        )
+    assert min(seconds) < 2
     assert Record.parse(made[0]).status == "ok"
     assert told == []
