@@ -14,6 +14,7 @@ from bench.cli.again import again
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.chosen import Save, save_as
 from bench.cli.console import err
+from bench.cli.measure.baseline import Compare, check_baseline, print_verdicts, rounds_for_verdict
 from bench.cli.measure.dry import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.cli.options import Budget, Csv, Data, Input, Json, Markdown, Output, Seed
@@ -22,7 +23,7 @@ from bench.cli.tables import out
 from bench.plans.case import Case
 from bench.plans.choose import Selection
 from bench.plans.settings import P99_SAMPLES
-from bench.records.places import check_name
+from bench.records.places import check_name, results_at
 from bench.records.record import Record
 from bench.records.same import Traits
 from bench.runs.run import sweep_of, with_rounds
@@ -67,6 +68,7 @@ def run(
     data: Data = "",
     seed: Seed = 0,
     save: Save = None,
+    compare: Compare = None,
     dry_run: DryRun = False,
     as_csv: Csv = False,
     as_markdown: Markdown = False,
@@ -75,12 +77,19 @@ def run(
     """Measure every case of a plan, with live progress, and print the table."""
     if save is not None:
         check_name(save)
+    if compare and (as_json or as_csv):
+        raise typer.BadParameter("--compare prints a second table: `bench compare BASE HEAD --json` has the verdicts")
+    base = results_at(compare) if compare else None
     plan, folder, seed, input = start_of(selection, output, resume or retry, seed, input)
+    if until is None and (save or base):
+        rounds = rounds_for_verdict(plan, rounds)
     chosen = with_rounds(plan, rounds, until, rounds_limit)
     shown = view or ("cold" if cold else "tail" if chosen.settings.samples >= P99_SAMPLES else "")
     sweep = sweep_of(
         chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed, data=data
     )
+    if base:
+        check_baseline(base, sweep)
     if dry_run:
         print_dry_run(sweep, as_json, as_csv, as_markdown)
         return
@@ -88,7 +97,8 @@ def run(
     named = bool(selection.plan or selection.axes)
     print_records(records, folder, shown, as_json, as_csv, as_markdown, partial(_settle, folder, records, named))
     save_as(save, [folder])
-    raise typer.Exit(exit_code(records, strict))
+    code = exit_code(records, strict)
+    raise typer.Exit(code or (print_verdicts(base, sweep, as_markdown) if base else 0))
 
 
 def _settle(
