@@ -69,10 +69,11 @@ def load(*folders: str | Path, samples: bool = False) -> DataFrame:
     import pyarrow as pa
 
     tables, damage = [schema(samples).empty_table()], list[str]()
-    places = _without_repeats(map(results_at, folders))
-    short = _read_short([file_of(place) for place in places])
+    places, parts = _without_repeats(map(results_at, folders)), dict[Path, ParsedLines]()
+    with suppress(OSError):  # which whoever reads the file alone has, too
+        parts = _read_all(map(file_of, places))
     for place in places:
-        tables += _tables(place, samples, damage, short)
+        tables += _tables(place, samples, damage, parts)
     warn_of(damage)
     types = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     return pa.concat_tables(tables).to_pandas(types_mapper=types.get, split_blocks=True)
@@ -111,8 +112,11 @@ def file_of(place: Path) -> Path:
     return place if place.suffix in (".jsonl", ".parquet") and not place.is_dir() else place / FILE
 
 
-def _tables(place: Path, samples: bool, damage: list[str], short: dict[Path, ParsedLines]) -> Iterator[Any]:
-    """Yield the Arrow tables of one place, in the order of its lines; adds what could not be read to `damage`."""
+def _tables(place: Path, samples: bool, damage: list[str], parts: dict[Path, ParsedLines]) -> Iterator[Any]:
+    """Yield the Arrow tables of one place, in the order of its lines; adds what could not be read to `damage`.
+
+    `parts` has the rows of some files already, and loses them here.
+    """
     import pyarrow as pa
 
     file = file_of(place)
@@ -120,18 +124,19 @@ def _tables(place: Path, samples: bool, damage: list[str], short: dict[Path, Par
         if file.suffix == ".parquet":
             yield from _read_exported(place, samples)
             return
-        part = short.get(file) or _read_file(file)
+        with open_lines(file):  # or the reason why it cannot be read
+            part = parts.pop(file, None) or _read_all([file])[file]
         keys = part.rows.select(["case", "round"])
         there = set(zip(*keys.to_pydict().values(), strict=True)) if part.damage else set()
         damage += describe_damage(file, part.damage, there, len(part.rows))
-        is_last = ~keys.to_pandas().duplicated(keep="last").to_numpy()
+        repeats = keys.group_by(keys.column_names).aggregate([]).num_rows < len(keys)
+        is_last = ~keys.to_pandas().duplicated(keep="last").to_numpy() if repeats else None
         # Parsed a second time for samples: which rows count shows at the end, and all samples may not fit into memory.
-        tables = (lines.rows for lines in parse.parse_parts(file, 0, part.end, True)) if samples else [part.rows]
+        spans = [(file, 0, part.end)]
         start = 0
-        for rows in tables:
-            count_mask = is_last[start : start + len(rows)]
+        for rows in (lines.rows for lines in parse.parse_parts(spans, True)) if samples else [part.rows]:
+            counted = rows if is_last is None else rows.filter(pa.array(is_last[start : start + len(rows)]))
             start += len(rows)
-            counted = rows if count_mask.all() else rows.filter(pa.array(count_mask))
             folder = pa.array([str(place)], pa.string()).take(pa.nulls(len(counted), pa.int8()).fill_null(0))
             yield _with_all_columns(pa.table([folder, *counted.columns], ["folder", *counted.schema.names]), samples)
     except OSError as error:
@@ -164,77 +169,70 @@ def _with_all_columns(table: Any, samples: bool) -> Any:
     return pa.table(columns, schema=wanted)
 
 
-def _read_file(file: Path) -> ParsedLines:
-    """Return all lines of a file as rows without samples: those in its index, and those appended since."""
-    import pyarrow as pa
+def _read_all(files: Iterable[Path]) -> dict[Path, ParsedLines]:
+    """Return the lines of files as rows without samples: those in their indexes, and those appended since.
 
-    with open_lines(file) as data:
-        size = os.fstat(data.fileno()).st_size
-    index_path = _index_path(file) if size >= INDEX_FROM else None
-    indexed = _read_index([file], index_path).get(file) if index_path else None
-    whole = indexed or ParsedLines(schema(False, inner=True).empty_table(), 0, [], 0)
-    start, tables = whole.end, [whole.rows]
-    for part in parse.parse_parts(file, start, _end_of_whole_lines(file, start, size), False):
-        tables.append(pa.table(part.rows))
-        whole.damage += [(whole.lines + number, reason, case, turn) for number, reason, case, turn in part.damage]
-        whole.lines += part.lines
-        whole.end = part.end
-    whole.rows = pa.concat_tables(tables).unify_dictionaries()
-    if index_path and whole.end - start > (max(INDEX_FROM, start // REWRITE_SHARE) if indexed else 0):
-        _write_index({file: whole}, index_path)
-    # The last line may lack its newline: it counts if it is a whole record, else it is being written at this moment.
-    if whole.end < size:
-        last_line = parse.parse_lines(file, whole.end, size, False)
-        earlier = [row for row in last_line.damage if row[0] < last_line.lines]  # where lines end with CR alone
-        whole.damage += [(whole.lines + row[0], *row[1:]) for row in earlier]
-        if len(last_line.rows):
-            whole.rows = pa.concat_tables([whole.rows, pa.table(last_line.rows)]).unify_dictionaries()
-            whole.end = size
-    return whole
-
-
-def _read_short(files: list[Path]) -> dict[Path, ParsedLines]:
-    """Return the rows of files too short for an index of their own, if together they are as long as one that has it.
-
-    Their index is of the folder around them; one that grew is parsed anew.
+    A long file has an index of its own, and short ones together that of the folder around them, if they are as long.
     """
-    parts, parsed = dict[Path, ParsedLines](), 0
-    with suppress(OSError):  # which whoever reads the file itself has, too
-        regular = [file for file in files if file.suffix == ".jsonl" and file.is_file()]
-        sizes = {file: size for file in regular if (size := file.stat().st_size) < INDEX_FROM}
-        if sum(sizes.values()) < INDEX_FROM:
-            return {}
-        index_path = _index_path(Path(os.path.commonpath([file.resolve() for file in sizes])))
-        indexed = _read_index(sizes, index_path) if index_path else {}
-        for file, size in sizes.items():
-            if file not in indexed or indexed[file].end != size:
-                indexed[file], parsed = _read_file(file), parsed + size
-        parts = {file: indexed[file] for file in sizes if indexed[file].end == sizes[file]}  # no line is being written
-        if index_path and parsed > sum(sizes.values()) // REWRITE_SHARE:
-            _write_index(parts, index_path)
+    sizes = {file: file.stat().st_size for file in files if file.suffix == ".jsonl" and file.is_file()}
+    short = [file for file, size in sizes.items() if size < INDEX_FROM]
+    groups = [[file] for file, size in sizes.items() if size >= INDEX_FROM]
+    groups += [short] if sum(sizes[file] for file in short) >= INDEX_FROM else []
+    indexes = {path: group for group in groups if (path := _index_path(group))}
+    indexed = {file: part for path, group in indexes.items() for file, part in _read_index(group, path).items()}
+    starts = {file: part.end for file, part in indexed.items()}
+    parts = dict(_read_on(sizes, indexed))
+    for path, group in indexes.items():
+        start, end = sum(starts.get(file, 0) for file in group), sum(parts[file].end for file in group)
+        least = INDEX_FROM if len(group) == 1 and start else 0
+        if end - start > max(least, start // REWRITE_SHARE):
+            _write_index({file: parts[file] for file in group}, path)
+    for file, part in parts.items():
+        if part.end < sizes[file]:
+            _read_last_line(file, part, sizes[file])
     return parts
 
 
-def _end_of_whole_lines(file: Path, start: int, size: int) -> int:
-    """Return the offset after the last newline between two offsets; `start` if there is none."""
-    with open_regular(file) as data:
-        while size > start:
-            first = max(start, size - (1 << 16))
-            data.seek(first)
-            newline = data.read(size - first).rfind(b"\n")
-            if newline >= 0:
-                return first + newline + 1
-            size = first
-    return start
+def _read_on(sizes: Mapping[Path, int], indexed: Mapping[Path, ParsedLines]) -> Iterator[tuple[Path, ParsedLines]]:
+    """Yield the whole lines of files of so many bytes, the first of which may be in `indexed`."""
+    import pyarrow as pa
+
+    starts = {file: indexed[file].end if file in indexed else 0 for file in sizes}
+    spans = [(file, start, parse.end_of_whole_lines(file, start, sizes[file])) for file, start in starts.items()]
+    parsed = parse.parse_parts(spans, False)
+    for file, _, stop in spans:
+        whole = indexed.get(file) or ParsedLines(schema(False, inner=True).empty_table(), 0, [], 0)
+        tables = [whole.rows]
+        while whole.end < stop:
+            part = next(parsed)
+            tables.append(pa.table(part.rows))
+            whole.damage += [(whole.lines + number, reason, case, turn) for number, reason, case, turn in part.damage]
+            whole.lines += part.lines
+            whole.end = part.end
+        whole.rows = pa.concat_tables(tables).unify_dictionaries() if len(tables) > 1 else whole.rows
+        yield file, whole
 
 
-def _index_path(file: Path) -> Path | None:
-    """Return the path of a file's index, which need not exist; None where the cache cannot be written."""
+def _read_last_line(file: Path, whole: ParsedLines, size: int) -> None:
+    """Add a last line without its newline if it is a whole record; else it is being written at this moment."""
+    import pyarrow as pa
+
+    last_line = parse.parse_lines(file, whole.end, size, False)
+    earlier = [row for row in last_line.damage if row[0] < last_line.lines]  # where lines end with CR alone
+    whole.damage += [(whole.lines + row[0], *row[1:]) for row in earlier]
+    if len(last_line.rows):
+        whole.rows = pa.concat_tables([whole.rows, pa.table(last_line.rows)]).unify_dictionaries()
+        whole.end = size
+
+
+def _index_path(files: list[Path]) -> Path | None:
+    """Return the path of the index of a file or of several, which need not exist; None without a cache to write to."""
     try:
         folder = subfolder(cache_dir(), "frames")
     except OSError:
         return None
-    return folder / f"{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:24]}.parquet"
+    place = os.path.commonpath([file.resolve() for file in files])
+    return folder / f"{hashlib.sha256(place.encode()).hexdigest()[:24]}.parquet"
 
 
 def _read_index(files: Iterable[Path], index_path: Path) -> dict[Path, ParsedLines]:

@@ -1,4 +1,4 @@
-"""Lines to rows: the records of part of a file as Arrow; a long one is parsed by several processes.
+"""Lines to rows: the records of parts of files as Arrow; many are parsed by several processes.
 
 A record of 5 KB takes some 0.16 ms on a core of an AMD EPYC (2026-11-29): half is its checks, a tenth its JSON, by
 orjson. Fields that a sweep's records have alike are parsed and made cells once (`Record.parse`, `row_maker`); each line
@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,8 @@ from bench.records.record import Record, parse_each
 from kernels.cards.reading import lines_of, open_regular, pass_line
 
 RANGE_BYTES = 16 << 20  # parsed at once: this bounds the memory
-RANGES_A_HELPER = 4  # fewer are not worth the half second that a process takes to start
+HELPER_BYTES = 4 * RANGE_BYTES  # fewer are not worth the half second that a process takes to start
+Span = tuple[Path, int, int]  # a file, and two offsets at ends of its lines
 
 
 @dataclass
@@ -76,17 +77,34 @@ def _ranges(file: Path, start: int, stop: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def parse_parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[ParsedLines]:
-    """Parse the lines between two offsets, range by range; many ranges are parsed by several processes."""
-    ranges = _ranges(file, start, stop)
-    count = min(cores(), len(ranges) // RANGES_A_HELPER)
+def end_of_whole_lines(file: Path, start: int, size: int) -> int:
+    """Return the offset after the last newline between two offsets; `start` if there is none."""
+    with open_regular(file) as data:
+        while size > start:
+            first = max(start, size - (1 << 16))
+            data.seek(first)
+            newline = data.read(size - first).rfind(b"\n")
+            if newline >= 0:
+                return first + newline + 1
+            size = first
+    return start
+
+
+def parse_parts(spans: Iterable[Span], samples: bool) -> Iterator[ParsedLines]:
+    """Parse the lines between two offsets of each of some files, range by range; many bytes by several processes.
+
+    The last part of a span ends where the span does; one without lines has no part.
+    """
+    ranges = [(file, *places) for file, start, stop in spans for places in _ranges(file, start, stop)]
+    # a range of one endless line is no work that could be shared
+    count = min(cores(), len(ranges) // 4, sum(end - begin for _, begin, end in ranges) // HELPER_BYTES)
     row_of = row_maker(schema(samples, inner=True).names)
     with ExitStack() as stack:
         helpers: list[_Helper] = []
         if count > 1:
             with suppress(OSError):  # where no process can be started, this one does it all
-                helpers = [stack.enter_context(closing(_Helper(file, ranges[k::count], samples))) for k in range(count)]
-        for number, (begin, end) in enumerate(ranges):
+                helpers = [stack.enter_context(closing(_Helper(ranges[k::count], samples))) for k in range(count)]
+        for number, (file, begin, end) in enumerate(ranges):
             part = helpers[number % count].receive() if helpers else None
             # what a helper that died (out of memory) did not send is parsed here
             yield part if part and part.end == end else parse_lines(file, begin, end, samples, row_of)
@@ -98,7 +116,7 @@ class _Helper:
     It is not multiprocessing's: those import the caller's main module anew, or are forks of a process with threads.
     """
 
-    def __init__(self, file: Path, ranges: list[tuple[int, int]], samples: bool) -> None:
+    def __init__(self, ranges: list[Span], samples: bool) -> None:
         reader, writer = os.pipe()  # its stdout may have what others print there at an interpreter's start
         self.rows, self.stream = os.fdopen(reader, "rb"), cast(Any, None)
         try:
@@ -117,7 +135,7 @@ class _Helper:
             os.close(writer)
         assert self.child.stdin
         with suppress(BrokenPipeError), self.child.stdin as pipe:
-            pipe.write(json.dumps([str(file), ranges, samples]).encode())
+            pipe.write(json.dumps([ranges, samples], default=str).encode())
 
     def receive(self) -> ParsedLines | None:
         """Return the next of its ranges; None if it died."""
@@ -140,10 +158,10 @@ def _helper_main(rows: int) -> None:
     """Parse the ranges that stdin names, and write them to the file descriptor `rows`: a helper process's program."""
     import pyarrow as pa
 
-    file, ranges, samples = json.load(sys.stdin)
+    ranges, samples = json.load(sys.stdin)
     row_of = row_maker(schema(samples, inner=True).names)
     with os.fdopen(rows, "wb") as file_of_rows, pa.ipc.new_stream(file_of_rows, schema(samples, inner=True)) as stream:
-        for start, stop in ranges:
+        for file, start, stop in ranges:
             part = parse_lines(Path(file), start, stop, samples, row_of)
             metadata = {"lines": part.lines, "damage": part.damage, "end": part.end}
             stream.write_batch(part.rows, custom_metadata={"bench": json.dumps(metadata)})

@@ -75,7 +75,7 @@ def with_a_million(folder: Path) -> None:
     """
     load(folder)
     file = folder / "records.jsonl"
-    place = frame._index_path(file)
+    place = frame._index_path([file])
     assert place
     found = frame._read_index([file], place)[file]
     draw = np.random.default_rng(0)

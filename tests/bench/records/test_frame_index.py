@@ -29,7 +29,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 def index(folder: Path) -> Path:
-    found = frame._index_path(folder / "records.jsonl")
+    found = frame._index_path([folder / "records.jsonl"])
     assert found
     return found
 

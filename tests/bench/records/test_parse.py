@@ -21,7 +21,7 @@ GOLDEN = Path(__file__).parent / "golden"
 @pytest.fixture
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parse, "RANGE_BYTES", 3000)
-    monkeypatch.setattr(parse, "RANGES_A_HELPER", 1)
+    monkeypatch.setattr(parse, "HELPER_BYTES", 3000)
     monkeypatch.setattr(parse, "cores", lambda: 2)
 
 

@@ -12,7 +12,7 @@ from bench.runs.process import ask
 def assert_children_answer(folder: Path) -> None:
     """Assert that each answers as it does where nothing is odd; `folder` gets a file of records."""
     (folder / "records.jsonl").write_text("{}\n")
-    helper = _Helper(folder / "records.jsonl", [(0, 3)], samples=False)
+    helper = _Helper([(folder / "records.jsonl", 0, 3)], samples=False)
     part = helper.receive()
     helper.close()
     assert part
