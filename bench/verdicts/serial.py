@@ -22,6 +22,7 @@ STANDS_OUT = 2.0  # standard errors
 # Pairs of s and r, the first of which stands for independent rounds.
 GRID = np.array([(0.0, 0.0), *((s / 10, r / 20) for s in range(1, 11) for r in range(2, 20))])
 LAGS = 3
+MOST_ROUNDS = 100  # with more, both factors are as with these, nearly, and their matrices large
 NEAR = 1.0  # a pair whose chi-square is by no more above the least is as likely
 
 
@@ -55,7 +56,7 @@ def serial(values: Array) -> Serial:
     none = Serial(np.zeros(values.shape[:-2]), np.zeros(values.shape[:-2], np.int64))
     finite = np.isfinite(values)
     count = finite.sum(-1, keepdims=True)
-    rounds = int(np.median(count[count > 0])) if finite.any() else 0
+    rounds = min(int(np.median(count[count > 0])), MOST_ROUNDS) if finite.any() else 0
     if values.shape[-2] < MIN_CASES or rounds <= LAGS:
         return none
     deviations = values - _mean(values)
@@ -98,7 +99,7 @@ def mean_factors(place: NDArray[np.int64], counts: Array) -> tuple[Array, Array]
         wide = np.broadcast_to(place[..., None, :], counts.shape)
         for rounds in np.unique(counts[counts > 1]):
             at = counts == rounds
-            factor[at], share[at] = (values[wide[at]] for values in _factors(int(rounds)))
+            factor[at], share[at] = (values[wide[at]] for values in _factors(min(int(rounds), MOST_ROUNDS)))
     return factor, share
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bench.commands import command_line
 from bench.text import percent_change, percent_interval, plural
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
 from bench.verdicts.rule import RULE
@@ -89,7 +90,8 @@ def _moved(comparison: Comparison) -> list[str]:
     large = [one for one in comparison.moved if abs(one.ratio - 1) >= LEAST_TOLD]
     if apart := [one for one in large if not one.paired]:
         past = any(one.past for one in apart)
-        so = "`bench ab BASE HEAD` would tell" if past else "within the minimum, and taken off before each was judged"
+        tells = f"`{command_line('ab', 'BASE', 'HEAD')}` would tell"
+        so = tells if past else "within the minimum, and taken off before each was judged"
         open_ones = sum(verdict.kind == "common" for verdict in comparison.verdicts)
         alone = f" For that alone {open_ones} {plural(open_ones, 'verdict is', 'verdicts are')} AMBIGUOUS." * bool(
             open_ones

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
+from bench.commands import command_line
 from bench.records.record import Record
 from bench.verdicts.alike import effects
 from bench.verdicts.rule import Array, holm, verdicts
@@ -123,7 +124,8 @@ def test_a_slower_sitting_is_one_sentence_and_neither_a_pass_nor_a_failure(folde
     assert code == 4
     assert re.search(r"All 40 cases moved alike, latency by \+3\.0 % \(\+\d\.\d to \+3\.\d\)", text)
     assert (
-        "the machine, or what they share; `bench ab BASE HEAD` would tell. For that alone 40 verdicts are AMB" in text
+        f"the machine, or what they share; `{command_line('ab', 'BASE', 'HEAD')}` would tell. "
+        "For that alone 40 verdicts are AMBIGUOUS." in text
     )
     assert "latency AMBIGUOUS" not in text  # none has a line
     assert "both commits in turns: " in text
