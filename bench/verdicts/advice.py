@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from bench.commands import command_line
+from bench.errors import PlanError
+from bench.machine.facts import Environment
+from bench.machine.provenance import unreadable
 from bench.plans.case import Case
+from bench.plans.plan import load_plan, plan_names
 from bench.records.again import command_again, command_for_case, first_record
 from bench.verdicts.compare import AMBIGUOUS, SLOWER, Comparison
 from bench.verdicts.metrics import PROCESS
 
 MAX_ADVISED = 60  # rounds a side; more are not advised
 ALIKE = "To compare processes that were started alike: measure the forked side anew, with RESNET_BENCH_START=fresh"
+SHA = 12  # digits of a commit that a command has
 ADVISED = 8  # cases that an advised run names; those that changed most
 
 
@@ -21,6 +27,8 @@ def advice(comparison: Comparison, plan: str, base: str, head: str) -> list[str]
     if worst := comparison.of(SLOWER)[:1]:
         commands.append(f"Where the time goes: {_layers(worst[0].case, Path(head))}")
     ambiguous = comparison.of(AMBIGUOUS)
+    if comparison.apart and (any(one.past for one in comparison.moved) or not comparison.judged):
+        commands += _in_turns(comparison, base, head)
     if any(verdict.kind == PROCESS for verdict in ambiguous):
         commands.append(ALIKE)
     wanted = [verdict for verdict in ambiguous if verdict.wanted and verdict.wanted <= MAX_ADVISED]
@@ -39,6 +47,30 @@ def advice(comparison: Comparison, plan: str, base: str, head: str) -> list[str]
             start = f"To decide {which}, {what}, of {side}" if not place else f"And of {side}"
             commands.append(f"{start} at its commit: {command}")
     return commands
+
+
+def _in_turns(comparison: Comparison, base: str, head: str) -> list[str]:
+    """Return the command that measures both commits in turns, where the records have them."""
+    cases = list(dict.fromkeys(verdict.case for verdict in comparison.verdicts))
+    records = [first_record(Path(folder), cases) for folder in (base, head)]
+    shas = [commit for record in records if record and (commit := _clean_sha(record.environment))]
+    if len({*shas}) < 2 or records[1] is None:
+        return []
+    plan, measured = records[1].plan.get("name", ""), [Case.parse(case) for case in cases[:ADVISED]]
+    with suppress(PlanError):  # all of a plan needs none of its cases' names
+        if len(cases) > ADVISED and plan in plan_names():
+            measured = list(load_plan(plan).cases)
+    command = command_again(["ab", *(sha[:SHA] for sha in shas)], records[1], measured)
+    return [f"To tell the machine from the code, both commits in turns: {command}"]
+
+
+def _clean_sha(environment: Environment) -> str:
+    """Return the commit of a record's code; empty where it is not known, or the code was another."""
+    git = environment.get("git")
+    if git is None or unreadable(git) or git.get("dirty", True):
+        return ""
+    sha = git.get("sha")
+    return sha if sha and not unreadable(sha) else ""
 
 
 def _layers(case: str, head: Path) -> str:

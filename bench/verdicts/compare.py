@@ -8,58 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from math import exp, inf, log, log1p
 from typing import Any
 
 import numpy as np
 
-from bench.text import plural
 from bench.verdicts import rule as rules
+from bench.verdicts.alike import effects, unmoved
+from bench.verdicts.judge import Tests
 from bench.verdicts.lists import Lists
-from bench.verdicts.metrics import METRICS, PROCESS, Metric
+from bench.verdicts.metrics import METRICS, Metric
 from bench.verdicts.rounds import NAMES, Failed, Sides
-from bench.verdicts.rule import AMBIGUOUS, FASTER, RULE, SAME, SLOWER, WORDS, Array, Estimate, Rule
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The verdict on one metric of one case.
-
-    `base` and `head` are geometric means over the rounds, in the metric's unit. `ratio` is head / base; `low` and
-    `high` are its 95 % confidence interval, of each test by itself. `p` is corrected for the number of tests. A metric
-    that does not vary from round to round has no interval and no p. `kind` is why a verdict is AMBIGUOUS (rounds,
-    throttled, disturbed, caches, process or noise), and `wanted` how many rounds a side would settle it, if any would.
-    """
-
-    case: str
-    metric: str
-    word: str
-    reason: str
-    rounds: tuple[int, int]
-    paired: bool
-    minimum: float
-    base: float | None = None
-    head: float | None = None
-    ratio: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    kind: str = ""
-    wanted: int | None = None
-
-    @property
-    def worse(self) -> float:
-        """How much worse head is, as a logarithm: the order of verdicts."""
-        if self.base is None or self.head is None or self.base == self.head:
-            return 0.0
-        size = log(self.ratio) if self.ratio else inf if self.head > self.base else -inf
-        return METRICS[self.metric].sign * size
-
-    @property
-    def is_clear(self) -> bool:
-        """True if the change is past the minimum, and its interval leaves out none at all."""
-        beyond = abs(self.worse) > log1p(self.minimum)
-        return bool(beyond and self.low and self.high and not self.low <= 1 <= self.high)
+from bench.verdicts.rule import AMBIGUOUS, FASTER, RULE, SAME, SLOWER, Array, Rule
+from bench.verdicts.verdict import DisturbedRound, Moved, Smallest, Verdict
 
 
 @dataclass
@@ -77,6 +37,10 @@ class Comparison:
     allowed: list[str] = field(default_factory=list)  # differences that would have forbidden the comparison
     disturbed: str = ""  # a sentence on the other work and the disturbed windows, where a metric is of time
     harmless: list[str] = field(default_factory=list)  # other differences of the environment
+    moved: list[Moved] = field(default_factory=list)  # what most cases did alike
+    disturbed_rounds: list[DisturbedRound] = field(default_factory=list)  # what was taken off single rounds
+    smallest: list[Smallest] = field(default_factory=list)  # the changes that would have been found
+    serial: dict[str, float] = field(default_factory=dict)  # metric -> correlation of neighbouring rounds, where any
 
     def of(self, *words: str) -> list[Verdict]:
         """Return the verdicts with one of these words, the worst change first."""
@@ -92,10 +56,15 @@ class Comparison:
         return bool(self.failed) or self.counts[SLOWER] > 0
 
     @property
+    def slowed_alike(self) -> list[Moved]:
+        """What got worse in most cases alike, past the minimum and between two sittings: the machine, or the code."""
+        return [one for one in self.moved if one.worse and not one.paired]
+
+    @property
     def judged(self) -> bool:
         """True where any case could be judged by a metric that varies, or where there is none by an exact one."""
         varying = [verdict for verdict in self.verdicts if not METRICS[verdict.metric].exact] or self.verdicts
-        return any(verdict.kind in ("", "noise") for verdict in varying)
+        return any(one.kind in ("", "noise", "common") and not one.by_separation for one in varying)
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that --json prints, with the older key of the harmless differences."""
@@ -127,12 +96,33 @@ def compare_lists(
         start += len(test.cases)
     verdicts.sort(key=lambda verdict: (sides.index[verdict.case], names.index(verdict.metric)))
     compared = {verdict.case for verdict in verdicts}
-    apart = (sides.missing(), sides.new(), sides.failed())
+    lists = (sides.missing(), sides.new(), sides.failed())
     unjudged = [case for case in sides.common if case not in compared]
     one_sided = {name: counts for name in names if (counts := _one_sided(sides, METRICS[name]))}
     alone = int((~sides.interleaved).sum())
-    disturbed = sides.disturbance() if any(METRICS[name].timed for name in names) else ""
-    return Comparison(verdicts, *apart, unjudged, sides.nowhere(), one_sided, alone, disturbed=disturbed)
+    comparison = Comparison(verdicts, *lists, unjudged, sides.nowhere(), one_sided, alone)
+    comparison.disturbed = sides.disturbance() if any(METRICS[name].timed for name in names) else ""
+    comparison.moved = [moved for test in tests if (moved := test.moved())]
+    comparison.disturbed_rounds = [one for test in tests for one in test.disturbed_rounds(sides.rounds)]
+    comparison.smallest = list(_smallest(tests, family, rule))
+    comparison.serial = {test.name: serial for test in tests if (serial := float(test.estimate.serial.max())) > 0}
+    return comparison
+
+
+def _smallest(tests: list[Tests], family: int, rule: Rule) -> Iterator[Smallest]:
+    """Yield the smallest changes of each metric of time that would have been found, where any would."""
+    by_metric: dict[str, list[Tests]] = {}
+    for test in tests:
+        if METRICS[test.name].timed:
+            by_metric.setdefault(test.name, []).append(test)
+    for name, group in by_metric.items():
+        parts = [test.smallest(family) for test in group]
+        found, rounds = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
+        if np.isfinite(found).any():
+            cases = [case for test in group for case in test.cases]
+            noisiest, most = int(np.nanargmax(found)), int(rounds[np.isfinite(found)].max())
+            numbers = float(np.nanmedian(found)), float(found[noisiest])
+            yield Smallest(name, *numbers, cases[noisiest], most, most >= rule.min_rounds)
 
 
 def _one_sided(sides: Sides, metric: Metric) -> dict[str, int]:
@@ -142,126 +132,37 @@ def _one_sided(sides: Sides, metric: Metric) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Tests]:
+def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[Tests]:
     metric = METRICS[name]
     base, head = (sides.values(side, metric) for side in NAMES)
-    kind, why = ("throttled", sides.throttling()) if metric.timed else ("", [""] * len(sides.common))
-    disturbed = sides.lacking_windows(rule.min_rounds) if name == "throughput" else [""] * len(sides.common)
-    if name == "throughput":  # first: a way of starting that only such rounds have is no choice
-        base = np.where(sides.disturbed["base"], np.nan, base)
-        head = np.where(sides.disturbed["head"], np.nan, head)
+    why = sides.throttling(metric)
+    disturbed = sides.lacking_windows(metric, rule.min_rounds)
     column = metric.alike
     unlike = [""] * len(sides.common)
     if column:
         base, head, unlike = sides.alike(column, base, head, rule.min_rounds)
-    kinds = ["disturbed" if lost else column if text else kind for lost, text in zip(disturbed, unlike, strict=True)]
-    why = [next(filter(None, texts), "") for texts in zip(disturbed, unlike, why, strict=True)]
+    # a way of starting that only disturbed rounds have is no choice, and throttled ones have no windows to lack
+    reasons_of = {"disturbed": disturbed, column: unlike, "throttled": why}
+    kinds = [next((kind for kind, texts in reasons_of.items() if texts[at]), "") for at in range(len(sides.common))]
+    why = [next(filter(None, texts), "") for texts in zip(*reasons_of.values(), strict=True)]
     present = np.stack([np.isfinite(base).any(-1), np.isfinite(head).any(-1)])
+    measured = np.stack([np.isfinite(sides.unmasked(side, metric)).any(-1) for side in NAMES])
     # a side all of whose rounds throttled or were disturbed has a verdict, too: AMBIGUOUS
     spoilt, lost = (np.array(list(map(bool, texts)), dtype=bool) for texts in (why, disturbed))
-    testable = present.all(0) | (present.any(0) & spoilt) | lost
+    testable = present.all(0) | ((present.any(0) | measured.all(0)) & spoilt) | lost
+    of = effects if metric.of_machine else unmoved
     for paired in (False, True):
         at = np.flatnonzero(testable & (sides.interleaved == paired))
         if not len(at):
             continue
-        estimate = rules.estimate(_log(base[at]), _log(head[at]), paired)
         cases, kind_of, reasons = ([values[index] for index in at] for values in (sides.common, kinds, why))
-        yield _Tests(name, cases, paired, base[at], head[at], estimate, kind_of, reasons, minimum, rule)
+        result = of(_log(base[at]), _log(head[at]), paired)
+        yield Tests(name, cases, paired, base[at], head[at], result, kind_of, reasons, minimum, rule)
 
 
 def _log(values: Array) -> Array:
     """Return the logarithm; NaN for a zero, which has none."""
     return np.log(np.where(values > 0, values, np.nan))
-
-
-@dataclass(frozen=True)
-class _Tests:
-    """The tests of one metric on some cases, all interleaved or none: their values, [cases, rounds], and estimates."""
-
-    name: str
-    cases: list[str]
-    paired: bool
-    base: Array
-    head: Array
-    estimate: Estimate
-    kinds: list[str]  # of the reasons that forbid a verdict
-    forbidden: list[str]
-    minimum: float
-    rule: Rule
-
-    @property
-    def p(self) -> Array:
-        """The p-values, not corrected; NaN for a test that cannot give an alarm, and is not of the family."""
-        excluded = np.array([bool(why) for why in self.forbidden]) | (self.estimate.rounds < self.rule.min_rounds)
-        return np.where(excluded, np.nan, self.estimate.p)
-
-    def verdicts(self, corrected: Array, family: int) -> Iterator[Verdict]:
-        """Yield a verdict for each case; `corrected` are their p-values, in a family of `family` tests."""
-        sign = METRICS[self.name].sign
-        words = rules.verdicts(self.estimate, corrected, self.minimum, sign, self.rule)
-        widths = self.estimate.half_width(self.rule.interval_alpha)
-        for at in range(len(self.cases)):
-            yield self._exact(at) or self._noisy(at, WORDS[words[at]], float(widths[at]), float(corrected[at]), family)
-
-    def _values(self, at: int) -> tuple[Array, Array]:
-        return self.base[at][np.isfinite(self.base[at])], self.head[at][np.isfinite(self.head[at])]
-
-    def _verdict(self, at: int, word: str, reason: str, **numbers: Any) -> Verdict:
-        base, head = map(len, self._values(at))
-        return Verdict(self.cases[at], self.name, word, reason, (base, head), self.paired, self.minimum, **numbers)
-
-    def _exact(self, at: int) -> Verdict | None:
-        """Return the verdict where neither side varies from round to round, if there are rounds enough to say so."""
-        metric = METRICS[self.name]
-        base, head = self._values(at)
-        min_rounds = 1 if metric.exact else self.rule.min_rounds
-        if self.forbidden[at] or min(len(base), len(head)) < min_rounds or np.ptp(base) or np.ptp(head):
-            return None
-        before, after = float(base[0]), float(head[0])
-        word = rules.exact_verdict(before, after, self.minimum, metric.sign)
-        ratio = after / before if before else 1.0 if before == after else None
-        reason = "equal in every round" if before == after else "without noise: every round of a side is equal"
-        return self._verdict(at, word, reason, base=before, head=after, ratio=ratio)
-
-    def _noisy(self, at: int, word: str, half_width: float, corrected: float, family: int) -> Verdict:
-        effect, error = float(self.estimate.effect[at]), float(self.estimate.error[at])
-        numbers: dict[str, Any] = dict(zip(NAMES, map(_mean, self._values(at)), strict=True))
-        if np.isfinite(effect):
-            numbers["ratio"] = exp(effect)
-        if error > 0:
-            numbers |= {"low": exp(effect - half_width), "high": exp(effect + half_width)}
-        if np.isfinite(corrected):
-            numbers["p"] = corrected
-        if word == AMBIGUOUS or self.forbidden[at]:
-            return self._verdict(at, AMBIGUOUS, **self._ambiguity(at, family), **numbers)
-        limit = f"{100 * self.minimum:g} %"
-        reason = f"within {limit}" if word == SAME else f"significant, and beyond {limit}"
-        return self._verdict(at, word, reason, **numbers)
-
-    def _ambiguity(self, at: int, family: int) -> dict[str, Any]:
-        """Return the fields that say why a verdict is AMBIGUOUS, and how many rounds would settle it."""
-        min_rounds, rounds, limit = self.rule.min_rounds, int(self.estimate.rounds[at]), f"{100 * self.minimum:g} %"
-        wanted: int | None = min_rounds
-        if self.estimate.error[at] > 0:
-            wanted = rules.rounds_needed(self.estimate, at, self.minimum, family, self.paired, self.rule)
-        if self.forbidden[at]:
-            more = None if self.kinds[at] == PROCESS else wanted
-            return {"kind": self.kinds[at], "reason": self.forbidden[at], "wanted": more}
-        if rounds < min_rounds:
-            reason = f"{rounds} {plural(rounds, 'round')} a side, and a verdict takes {min_rounds}"
-            return {"kind": "rounds", "reason": reason, "wanted": wanted}
-        if wanted is None:
-            return {"kind": "noise", "reason": f"too near {limit} for {rules.MAX_ROUNDS} rounds"}
-        beyond = abs(float(self.estimate.effect[at])) > np.log1p(self.minimum)
-        reason = "may be noise" if beyond else f"may be past {limit}"
-        return {"kind": "noise", "reason": f"{reason}: {wanted} rounds would show it", "wanted": wanted}
-
-
-def _mean(values: Array) -> float | None:
-    """Return the geometric mean; the arithmetic mean of values with a zero; None of no values."""
-    if not len(values):
-        return None
-    return exp(float(np.log(values).mean())) if (values > 0).all() else float(values.mean())
 
 
 __all__ = ["AMBIGUOUS", "FASTER", "SAME", "SLOWER", "Comparison", "Failed", "Verdict", "compare_lists"]

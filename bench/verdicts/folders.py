@@ -104,13 +104,14 @@ def failing(comparison: Comparison, fail_on: Collection[str]) -> bool:
 def gate_code(comparison: Comparison, fail_on: Collection[str]) -> int:
     """Return the exit code of a gate: FAILED where it fails, UNDECIDED where nothing could be judged, else 0.
 
-    Nothing could be judged where rounds were missing, disturbed or unlike in every metric that varies. Without
-    a difference beyond their noise, and with rounds enough, cases are AMBIGUOUS, and the gate passes: no slowdown was
-    shown.
+    Nothing could be judged where rounds were missing, disturbed or unlike in every metric that varies, and where most
+    cases got worse alike between two sittings: that is the machine, or the code. Without a difference beyond their
+    noise, and with rounds enough, cases are AMBIGUOUS, and the gate passes: no slowdown was shown.
     """
     if failing(comparison, fail_on):
         return FAILED
-    return UNDECIDED if "nothing" not in fail_on and not comparison.judged else 0
+    undecided = not comparison.judged or bool(comparison.slowed_alike)
+    return UNDECIDED if "nothing" not in fail_on and undecided else 0
 
 
 def plan_of(side: Lists) -> str:

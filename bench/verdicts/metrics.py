@@ -13,9 +13,11 @@ class Metric:
     """A number that one case leaves in one round: the sum of `columns` of the frame (`bench.records.columns`).
 
     `minimum` is the minimum effect: the least relative change that a verdict calls one. With `lower`, less is better.
-    A value of the frame divided by `scale` is in `unit`. Throttling spoils a `timed` metric. An `exact` one is set by
-    the code and has no noise, so that one round is enough. `alike` is the column whose word both sides must have in
-    common (`bench.verdicts.rounds.ALIKE`): a forked process has its server's pages, and perhaps another speed.
+    A value of the frame divided by `scale` is in `unit`. Throttling spoils a `timed` metric, and is told by `samples`,
+    the columns of the counts of samples that it is made from and of those that were left out, or by its `windows`. An
+    `exact` one is set by the code and has no noise, so that one round is enough. `alike` is the column whose word both
+    sides must have in common (`bench.verdicts.rounds.ALIKE`): a forked process has its server's pages, and perhaps
+    another speed.
     """
 
     columns: tuple[str, ...]
@@ -26,23 +28,34 @@ class Metric:
     timed: bool = False
     exact: bool = False
     alike: str = ""
+    samples: tuple[str, ...] = ()
+    windows: bool = False
 
     @property
     def sign(self) -> int:
         """1 where more is worse, -1 where less is."""
         return 1 if self.lower else -1
 
+    @property
+    def of_machine(self) -> bool:
+        """True of what a machine does to all cases alike, as its clock: of times, and of energy."""
+        return self.timed or self.unit == "s"
+
 
 MS, MIB = 1e6, float(1 << 20)
 PROCESS = "process"
+SAMPLES = ("samples", "dropped")
 COLD = ("import_s", "build_s", "prepare_s", "place_s", "first_call_s")
 # A minimum effect is one that a user would act on, and more than the instrument's error: the energy counter is
 # accurate to 4 % over its shortest window, and the search for the largest batch ends with a gap of 1/32.
 METRICS = {
-    "latency": Metric(("p50_ns",), "ms", 0.02, MS, timed=True, alike=PROCESS),
-    "gpu": Metric(("gpu_p50_ns",), "ms", 0.02, MS, timed=True, alike=PROCESS),
-    "throughput": Metric(("images_per_s",), "img/s", 0.02, lower=False, timed=True, alike=PROCESS),
-    "cold-l2": Metric(("flushed_p50_ns",), "ms", 0.03, MS, timed=True, alike=PROCESS),
+    "latency": Metric(("p50_ns",), "ms", 0.02, MS, timed=True, alike=PROCESS, samples=SAMPLES),
+    # the frame has no count of device times that were left out; those of the same process's latencies stand for it
+    "gpu": Metric(("gpu_p50_ns",), "ms", 0.02, MS, timed=True, alike=PROCESS, samples=SAMPLES),
+    "throughput": Metric(("images_per_s",), "img/s", 0.02, lower=False, timed=True, alike=PROCESS, windows=True),
+    "cold-l2": Metric(
+        ("flushed_p50_ns",), "ms", 0.03, MS, timed=True, alike=PROCESS, samples=("flushed_samples", "flushed_dropped")
+    ),
     "cold-start": Metric(COLD, "s", 0.1, alike="caches"),
     "energy": Metric(("energy_j_per_image",), "J", 0.05, timed=True, alike=PROCESS),
     "weights": Metric(("memory_weights",), "MiB", 0.001, MIB, exact=True),

@@ -9,14 +9,15 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.machine.watch import ENOUGH, OTHER_WORK_LIMIT
+from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.records.record import STATUSES
 from bench.text import plural
 from bench.verdicts.lists import Lists, kept
 from bench.verdicts.metrics import Metric
 from bench.verdicts.rule import Array
+from bench.verdicts.serial import Mask
+from bench.verdicts.validity import disturbed_rows, throttled_rows
 
-Mask = NDArray[np.bool_]
 NAMES = ("base", "head")
 FAILING = tuple(status for status in STATUSES if status not in ("ok", "skipped", "throttled"))
 # The share of a side's rounds that throttling may take before there is no verdict.
@@ -52,9 +53,8 @@ class Sides:
         self.present = {
             name: self._matrix(name, np.ones(len(side["case"]))) == 1 for name, side in self.measured.items()
         }
-        self.throttled = {name: self._throttled(name) for name in NAMES}
         # rounds all of whose throughput windows were disturbed; none is known in records up to schema 4
-        self.disturbed = {name: self._matrix(name, self._column(name, "windows")) == 0 for name in NAMES}
+        self.without_window = {name: self._matrix(name, self._column(name, "windows")) == 0 for name in NAMES}
         self.interleaved = self._interleaved()
 
     def _cells(self, side: Lists) -> tuple[NDArray[np.int64], NDArray[np.int64], Mask]:
@@ -73,11 +73,6 @@ class Sides:
         matrix[case[common], number[common]] = column[common]
         return matrix
 
-    def _throttled(self, name: str) -> Mask:
-        left, lost = (np.nan_to_num(self._column(name, column)) for column in ("samples", "dropped"))
-        throttled = np.array([word == "throttled" for word in self.measured[name]["status"]], bool)
-        return self._matrix(name, (throttled | (left < ENOUGH * (left + lost))).astype(np.float64)) == 1
-
     def _interleaved(self) -> Mask:
         """Return, for each case, whether every round was over on both sides before the next began on either."""
         starts = []
@@ -92,31 +87,42 @@ class Sides:
             interleaved[index] = len(turns) and turns.all()
         return interleaved
 
-    def values(self, name: str, metric: Metric) -> Array:
-        """Return a metric of a side as [common cases, rounds], in its unit; NaN for what is missing or throttled."""
-        columns = [self._column(name, column) for column in metric.columns]
-        matrix = self._matrix(name, np.sum(columns, axis=0) / metric.scale)
-        if metric.timed:
-            matrix[self.throttled[name]] = np.nan
-        return matrix
+    def throttled(self, name: str, metric: Metric) -> Mask:
+        """Return the rounds of a side that throttling spoilt for a metric, [common cases, rounds]."""
+        return self._matrix(name, throttled_rows(self.measured[name], metric).astype(np.float64)) == 1
 
-    def throttling(self) -> list[str]:
-        """Return why throttling forbids a verdict on the times of each common case; empty where it does not."""
+    def disturbed(self, name: str, metric: Metric) -> Mask:
+        """Return the rounds of a side that something else spoilt for a metric, [common cases, rounds]."""
+        return self._matrix(name, disturbed_rows(self.measured[name], metric).astype(np.float64)) == 1
+
+    def values(self, name: str, metric: Metric) -> Array:
+        """Return a metric of a side as [common cases, rounds], in its unit; NaN for what is missing or spoilt."""
+        spoilt = self.throttled(name, metric) | self.disturbed(name, metric)
+        return np.where(spoilt, np.nan, self.unmasked(name, metric))
+
+    def unmasked(self, name: str, metric: Metric) -> Array:
+        """Return what `values` does, with what is spoilt."""
+        columns = [self._column(name, column) for column in metric.columns]
+        return self._matrix(name, np.sum(columns, axis=0) / metric.scale)
+
+    def throttling(self, metric: Metric) -> list[str]:
+        """Return why throttling forbids a verdict on a metric of each common case; empty where it does not."""
         reasons = [""] * len(self.common)
         for name in NAMES:
-            throttled, rounds = self.throttled[name].sum(-1), self.present[name].sum(-1)
+            throttled, rounds = self.throttled(name, metric).sum(-1), self.present[name].sum(-1)
             for index in np.flatnonzero(throttled > THROTTLED * rounds):
                 of = f"{rounds[index]} {plural(rounds[index], 'round')}"
                 reasons[index] = f"{throttled[index]} of {of} throttled in {name}"
         return reasons
 
-    def lacking_windows(self, least: int) -> list[str]:
-        """Return why under `least` rounds tell the throughput of each common case, where windows were disturbed."""
-        base, head = (self.present[name] & ~self.disturbed[name] for name in NAMES)
+    def lacking_windows(self, metric: Metric, least: int) -> list[str]:
+        """Return why under `least` rounds tell a metric of each common case, where its windows were disturbed."""
+        disturbed = {name: self.disturbed(name, metric) for name in NAMES}
+        base, head = (self.present[name] & ~disturbed[name] for name in NAMES)
         kept = np.where(self.interleaved, (base & head).sum(-1), np.minimum(base.sum(-1), head.sum(-1)))
         reasons = [""] * len(self.common)
         for index in np.flatnonzero(kept < least):
-            counts = [(self.disturbed[name][index].sum(), self.present[name][index].sum(), name) for name in NAMES]
+            counts = [(disturbed[name][index].sum(), self.present[name][index].sum(), name) for name in NAMES]
             texts = (f"{lost} of {of} {plural(of, 'round')} of {name}" for lost, of, name in counts if lost)
             sides = " and ".join(texts)
             reasons[index] = sides and f"every throughput window was disturbed in {sides}"
@@ -130,7 +136,7 @@ class Sides:
             of = f"{len(others)} {plural(len(others), 'run')}"
             if busy := int((others > OTHER_WORK_LIMIT).sum()):
                 work.append(f"up to {others.max():.0%} of the machine's time in {busy} of {of} of {name}")
-            if lost := int(self.disturbed[name].sum()):
+            if lost := int(self.without_window[name].sum()):
                 windows.append(f"in {lost} of {of} of {name}")
         clauses = ["OTHER WORK took " + " and ".join(work)] if work else []
         clauses += ["every throughput window was disturbed " + " and ".join(windows)] if windows else []

@@ -2,7 +2,8 @@
 
 The sample is the process round. Every array is [..., tests, rounds], a NaN where a round left nothing. The tests of one
 call are one metric's over the cases of a comparison, because the variance of each is moderated by those of the others.
-docs/METHODOLOGY.md says why the rule is what it is, with its error rates.
+`bench.verdicts.alike` takes off what all cases did alike before it. docs/METHODOLOGY.md says why the rule is what it
+is, with its error rates.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, polygamma, stdtr, stdtrit
 
-Array = NDArray[np.float64]
+from bench.verdicts.serial import Array as Array
+from bench.verdicts.serial import mean_factors, serial
 
 SLOWER, FASTER, SAME, AMBIGUOUS = WORDS = ("SLOWER", "FASTER", "SAME", "AMBIGUOUS")
 MIN_VARIANCES = 20  # the least number of variances from which their common prior is estimated
 MAX_ROUNDS = 1000  # a test that these would not settle is called open for good
+FOUND = 0.9  # the chance with which the smallest change that is told would have been found
+# rounds a side -> the quantile FOUND of the sum of the largest of each of two sides, in standard deviations of a round
+EXTREMES = {3: 3.06, 4: 3.34, 5: 3.56}
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,10 @@ class Rule:
     test_alpha: float = 0.0035  # of a single test, however few there are; with bimodal noise it is up to 0.0045
     interval_alpha: float = 0.05  # 1 - confidence of the interval that SAME needs within the minimum; of one test
     min_rounds: int = 6  # a side; with 5, one sweep in ten of bimodal processes has a false alarm
+    # With fewer rounds, but these, a change is one where every round of one side is beyond every round of the other by
+    # more than the gap, relative, and by more than the rounds of either side are apart.
+    few_rounds: int = 3
+    gap: float = 0.1
 
     def per_look(self, looks: int) -> Rule:
         """Return the rule of each of several looks, any of which may end the run (Bonferroni)."""
@@ -50,6 +59,8 @@ class Estimate:
     """The effect of each test, [..., tests]: the mean of log(head / base), its standard error, its degrees of freedom.
 
     The standard error is 0 where neither side varies, and NaN where a side that varies has fewer than two rounds.
+    `common` is the part of the effect, [..., 1], that all cases share and that no verdict rests on (0: nothing).
+    `serial` is the correlation of a side's round with the one before it, [..., sides], as far as it stands out of 0.
     """
 
     effect: Array
@@ -57,6 +68,13 @@ class Estimate:
     df: Array
     base_rounds: Array
     head_rounds: Array
+    common: Array
+    serial: Array
+
+    @property
+    def remaining(self) -> Array:
+        """The effect without what all cases share: a verdict on a change is about this."""
+        return self.effect - self.common
 
     @property
     def rounds(self) -> Array:
@@ -70,35 +88,40 @@ class Estimate:
     @property
     def p(self) -> Array:
         """The two-sided p-value, not corrected; NaN where there is no noise to compare an effect with."""
-        t = np.abs(self.effect) / np.where(self.error > 0, self.error, np.nan)
+        t = np.abs(self.remaining) / np.where(self.error > 0, self.error, np.nan)
         return 2 * np.asarray(stdtr(self.df, -t), dtype=np.float64)
 
 
-def estimate(base: Array, head: Array, paired: bool, moderate: bool = True) -> Estimate:
+def estimate(base: Array, head: Array, paired: bool, moderate: bool = True, in_order: bool = False) -> Estimate:
     """Estimate the effect of each test: by Student's paired differences, or by Welch's difference of two means.
 
-    With `moderate`, a variance counts for no less than the other tests make likely (`_moderated`). With few rounds some
-    variances are small by chance, and these would give the false alarms.
+    With `moderate`, a variance counts for no less than the other tests of its side make likely (`_moderated`). With few
+    rounds some variances are small by chance, and these would give the false alarms. With `in_order`, rounds may hang
+    together with those before them, and means are less sure for it (`bench.verdicts.serial`).
     """
-    if paired:
-        sides = [_moments(head - base)]
-        base_rounds = head_rounds = sides[0][0]
-        effect = sides[0][1]
-    else:
-        sides = [_moments(base), _moments(head)]
-        (base_rounds, base_mean, _), (head_rounds, head_mean, _) = sides
-        effect = head_mean - base_mean
+    arrays = [head - base] if paired else [base, head]
+    sides = [_moments(array) for array in arrays]
+    base_rounds, head_rounds = sides[0][0], sides[-1][0]
+    effect = sides[0][1] if paired else sides[1][1] - sides[0][1]
     counts = np.stack([count for count, _, _ in sides], -1)
     variances = np.stack([variance for _, _, variance in sides], -1)
     constant = (variances == 0).all(-1)
-    df = np.maximum(counts - 1, 1)
+    df, factor = np.maximum(counts - 1, 1), np.ones_like(counts)
+    correlation = np.zeros((*effect.shape[:-1], len(arrays)))
+    if in_order:
+        series = [serial(array) for array in arrays]
+        correlation = np.stack([one.correlation for one in series], -1)
+        factor, share = mean_factors(np.stack([one.place for one in series], -1), counts)
+        df = df * share
     if moderate:
         variances, df = _moderated(variances, df)
-    squares = np.where(counts > 1, variances, np.nan) / np.maximum(counts, 1)
+    squares = factor * np.where(counts > 1, variances, np.nan) / np.maximum(counts, 1)
     square = np.where(constant, 0.0, squares.sum(-1))
     with np.errstate(invalid="ignore", divide="ignore"):
         effect_df = square**2 / (squares**2 / df).sum(-1)  # Welch and Satterthwaite's; of a single side, that side's
-    return Estimate(effect, np.sqrt(square), np.where(square > 0, effect_df, 1.0), base_rounds, head_rounds)
+    common = np.zeros((*effect.shape[:-1], 1))
+    df = np.where(square > 0, effect_df, 1.0)
+    return Estimate(effect, np.sqrt(square), df, base_rounds, head_rounds, common, correlation)
 
 
 def _moments(values: Array) -> tuple[Array, Array, Array]:
@@ -117,12 +140,12 @@ def _moments(values: Array) -> tuple[Array, Array, Array]:
 def _moderated(variances: Array, df: Array) -> tuple[Array, Array]:
     """Return the larger of each variance, [..., tests, sides], and its moderated one, and their degrees of freedom.
 
-    A moderated variance is shrunk towards the prior that all tests share, the more so the more alike they are. Source:
-    G. Smyth, Linear models and empirical Bayes methods (2004), sections 5 and 6. A variance above the prior is kept,
-    because shrinking it would make false alarms of a noisy case among quiet ones.
+    A moderated variance is shrunk towards the prior that all tests of its side share, the more so the more alike they
+    are: a prior for both sides would call the noisier one quieter than it is. Source: G. Smyth, Linear models and
+    empirical Bayes methods (2004), sections 5 and 6. A variance above the prior is kept, because shrinking it would
+    make false alarms of a noisy case among quiet ones.
     """
-    flat = variances.reshape(*variances.shape[:-2], -1)
-    prior_df, prior = (array[..., None, None] for array in _prior(flat, df.reshape(flat.shape)))
+    prior_df, prior = (array[..., None, :] for array in _prior(np.moveaxis(variances, -1, -2), np.moveaxis(df, -1, -2)))
     shrunk = (prior_df * prior + df * variances) / (prior_df + df)
     return np.maximum(variances, shrunk), prior_df + df
 
@@ -164,20 +187,64 @@ def holm(p: Array) -> Array:
     return np.where(np.isfinite(p), np.minimum(corrected, 1.0), np.nan)
 
 
+def separation(base: Array, head: Array, shift: Array | float = 0.0) -> Array:
+    """Return by how much every round of head is above every round of base, [..., tests], or below, negative.
+
+    It is 0 where the rounds of either side are as far apart, or overlap. `shift` is added to head.
+    """
+    low, high = (
+        [edge.reduce(np.where(np.isfinite(side), side, end), -1) for side in (base, head)]
+        for edge, end in ((np.minimum, np.inf), (np.maximum, -np.inf))
+    )
+    with np.errstate(invalid="ignore"):
+        spread = np.maximum(high[0] - low[0], high[1] - low[1])
+        above, below = low[1] + shift - high[0], low[0] - shift - high[1]
+        return np.where(above > np.maximum(spread, 0), above, np.where(below > np.maximum(spread, 0), -below, 0.0))
+
+
 def verdicts(
-    estimates: Estimate, corrected: Array, minimum: float | Array, sign: int = 1, rule: Rule = RULE
+    estimates: Estimate,
+    corrected: Array,
+    minimum: float | Array,
+    sign: int = 1,
+    rule: Rule = RULE,
+    separated: Array | float = 0.0,
 ) -> NDArray[np.int8]:
     """Return the index in WORDS of each test's verdict; `corrected` are the p-values after `holm`.
 
-    `minimum` is a relative effect (0.02); `sign` is 1 if more is worse, else -1.
+    `minimum` is a relative effect (0.02); `sign` is 1 if more is worse, else -1; `separated` is of `separation`,
+    without what all cases share. A change is one beyond that. Where they share more than the minimum, it may be the
+    code's own, and a case has changed only if it did as measured, too: of cases that stayed beside others that changed,
+    none is FASTER.
     """
-    limit, worse = np.log1p(minimum), sign * estimates.effect
-    size = np.abs(estimates.effect)
+    limit, worse = np.log1p(minimum), sign * estimates.remaining
+    size = np.abs(estimates.remaining)
+    as_measured = np.where(np.abs(estimates.common) > limit, np.sign(worse) * sign * estimates.effect, np.inf)
+    enough = estimates.rounds >= rule.min_rounds
+    few = ~enough & (estimates.rounds >= rule.few_rounds)
     with np.errstate(invalid="ignore"):
-        changed = (corrected < rule.family_alpha) & (estimates.p < rule.test_alpha) & (size > limit)
-        same = size + estimates.half_width(rule.interval_alpha) <= limit
-    index = np.select([changed & (worse > 0), changed, same], [0, 1, 2], 3)
-    return np.where(estimates.rounds >= rule.min_rounds, index, 3).astype(np.int8)
+        changed = (corrected < rule.family_alpha) & (estimates.p < rule.test_alpha) & enough
+        changed |= few & (np.abs(separated) > log1p(rule.gap))
+        changed &= (size > limit) & (as_measured > limit)
+        same = enough & (np.abs(estimates.effect) + estimates.half_width(rule.interval_alpha) <= limit)
+    return np.select([changed & (worse > 0), changed, same], [0, 1, 2], 3).astype(np.int8)
+
+
+def smallest_found(estimates: Estimate, minimum: float, tests: int, rule: Rule = RULE) -> Array:
+    """Return the smallest change, a logarithm, that each test would have found nine times in ten, [..., tests].
+
+    By the test among so many, or with too few rounds for one, by separation: then two extremes of normal rounds stand
+    in the way. NaN where nothing would have been found.
+    """
+    sure = np.asarray(stdtrit(estimates.df, FOUND), np.float64) * estimates.error
+    level = min(rule.family_alpha / max(tests, 1), rule.test_alpha)
+    tested = np.maximum(estimates.half_width(level), log1p(minimum)) + sure
+    inverse = 1 / np.maximum(estimates.base_rounds, 1) + 1 / np.maximum(estimates.head_rounds, 1)
+    rounds = np.clip(estimates.rounds, rule.few_rounds, rule.min_rounds - 1).astype(np.int64)
+    extremes = np.interp(rounds, list(EXTREMES), list(EXTREMES.values()))
+    apart = max(log1p(rule.gap), log1p(minimum)) + extremes * estimates.error / np.sqrt(inverse)
+    found = np.where(estimates.rounds >= rule.min_rounds, tested, apart)
+    return np.where((estimates.rounds >= rule.few_rounds) & np.isfinite(estimates.error), found, np.nan)
 
 
 def exact_verdict(base: float, head: float, minimum: float, sign: int) -> str:
@@ -196,7 +263,8 @@ def rounds_needed(
 
     The result is None where the effect is so near the minimum that MAX_ROUNDS would not settle it.
     """
-    effect, error = abs(float(estimates.effect[index])), float(estimates.error[index])
+    effect, error = abs(float(estimates.remaining[index])), float(estimates.error[index])
+    whole = abs(float(estimates.effect[index]))
     inverse = 1 / float(estimates.base_rounds[index]) + (0.0 if paired else 1 / float(estimates.head_rounds[index]))
     deviation, limit = error / inverse**0.5, log1p(minimum)
     alpha = min(rule.family_alpha / max(tests, 1), rule.test_alpha)
@@ -207,7 +275,7 @@ def rounds_needed(
         df = max(float(estimates.df[index]), sides * (rounds - 1))
         if effect > limit:
             return bool(-stdtrit(df, alpha / 2) * error < effect)
-        return bool(effect + stdtrit(df, 1 - rule.interval_alpha / 2) * error <= limit)
+        return bool(whole + stdtrit(df, 1 - rule.interval_alpha / 2) * error <= limit)
 
     if not settles(MAX_ROUNDS):
         return None

@@ -9,10 +9,11 @@ from rich.console import Console
 
 from bench.plans.case import Case
 from bench.plans.words import summarize_cases
-from bench.text import WORDS, digits, markdown_cell, markdown_table, percent_change, percent_interval, plural
+from bench.text import WORDS, digits, markdown_cell, markdown_table, plural
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
 from bench.verdicts.metrics import METRICS, PROCESS
-from bench.verdicts.rule import MAX_ROUNDS, RULE
+from bench.verdicts.rule import MAX_ROUNDS
+from bench.verdicts.summary import change, interval, listed, summary
 
 SHOWN = 20  # AMBIGUOUS verdicts that are listed without --all
 UNPROVEN = 6  # where the rounds prove none of them
@@ -23,72 +24,6 @@ MEANING = (
     " over rounds; interval: its 95 % confidence interval, each line by itself; rounds: processes a side; needed:"
     f" rounds a side that would decide it. {WORDS}"
 )
-
-
-def summary(comparison: Comparison) -> list[str]:
-    """Return sentences on the outcome: the counts, the worst and the best change, and what makes it doubtful."""
-    cases = {verdict.case for verdict in comparison.verdicts}
-    counts = ", ".join(f"{count} {word}" for word, count in comparison.counts.items())
-    number = len(comparison.verdicts)
-    sentences = [f"{counts}: {number} {plural(number, 'verdict')} on {len(cases)} {plural(len(cases), 'case')}."]
-    if worst := comparison.of(SLOWER)[:1]:
-        sentences.append(f"The worst: {worst[0].case}, {worst[0].metric} {change(worst[0])}{_interval_of(worst[0])}.")
-    if best := comparison.of(FASTER)[-1:]:
-        sentences.append(f"The best: {best[0].case}, {best[0].metric} {change(best[0])}{_interval_of(best[0])}.")
-    if not comparison.judged:
-        settled = len(comparison.of(SLOWER, FASTER, SAME))
-        by = " by a metric that varies" if settled else ""
-        so = "" if worst else ", so this is neither a pass nor a failure"
-        sentences.append(f"No case could be judged{by}{so}.")
-        sentences += _unproven(comparison)
-    if comparison.disturbed:
-        sentences.append(comparison.disturbed)
-    if comparison.failed:
-        sentences.append(f"{len(comparison.failed)} failed in head and not in base.")
-    if comparison.allowed:
-        sentences.append(f"Compared although these differ (--allow): {'; '.join(comparison.allowed)}.")
-    if comparison.apart and comparison.judged:
-        sentences.append(_apart(comparison))
-    return sentences
-
-
-def _unproven(comparison: Comparison) -> list[str]:
-    """Return what a verdict takes that these rounds are not, and the largest change, which may be none."""
-    ambiguous = comparison.of(AMBIGUOUS)
-    rounds = [min(verdict.rounds) for verdict in ambiguous if verdict.kind == "rounds"]
-    sentences = []
-    if rounds:
-        sentences.append(f"A verdict takes {RULE.min_rounds} rounds a side: here are {max(rounds)}.")
-    changed = [verdict for verdict in ambiguous if verdict.ratio is not None]
-    if largest := max(changed, key=lambda verdict: abs(verdict.worse), default=None):
-        which = f"{largest.case}, {largest.metric} {change(largest)}"
-        sentences.append(f"The largest change, not proven: {which}{_interval_of(largest)}.")
-    return sentences
-
-
-def _apart(comparison: Comparison) -> str:
-    text = "Base and head did not take turns, so a machine that changed between them would look like the code"
-    latency = [verdict for verdict in comparison.verdicts if verdict.metric == "latency" and not verdict.paired]
-    for word in (SLOWER, FASTER):
-        ratios = sorted(verdict.ratio for verdict in latency if verdict.word == word and verdict.ratio)
-        if len(latency) > 2 and len(ratios) > len(latency) / 2:
-            which = f"the latency of {len(ratios)} of {len(latency)} cases"
-            return f"{text}: and {which} changed together, by about {percent_change(ratios[len(ratios) // 2])} %."
-    return f"{text}."
-
-
-def change(verdict: Verdict) -> str:
-    return f"{percent_change(verdict.ratio)} %" if verdict.ratio is not None else "-"
-
-
-def interval(verdict: Verdict) -> str:
-    if verdict.low is None or verdict.high is None:
-        return "exact" if verdict.word != AMBIGUOUS else "-"
-    return percent_interval(verdict.low, verdict.high)
-
-
-def _interval_of(verdict: Verdict) -> str:
-    return f" ({interval(verdict)})" if verdict.low is not None else ""
 
 
 def amounts(verdict: Verdict) -> tuple[str, str]:
@@ -104,7 +39,7 @@ def rounds(verdict: Verdict) -> str:
 
 def wanted(verdict: Verdict) -> str:
     """Return the rounds a side that would decide an AMBIGUOUS verdict; `-` where no number would."""
-    if verdict.kind == PROCESS:
+    if verdict.kind in (PROCESS, "common"):
         return "-"
     return str(verdict.wanted) if verdict.wanted else f">{MAX_ROUNDS}"
 
@@ -117,7 +52,7 @@ def print_comparison(out: Console, comparison: Comparison, every: bool = False) 
     for place, text in enumerate(summary(comparison)):
         out.print(text, markup=False, style="bold" if place == 0 else None)
     out.print()
-    changed = comparison.of(SLOWER, FASTER, *([SAME] if every else []))
+    changed = listed(comparison.of(SLOWER, FASTER, *([SAME] if every else [])), every)
     cells = [(v, (*amounts(v), change(v), interval(v), rounds(v))) for v in changed]
     _print_rows(out, ("base", "head", "change", "interval", "rounds"), cells)
     _print_ambiguous(out, comparison, every)
@@ -132,9 +67,10 @@ def print_comparison(out: Console, comparison: Comparison, every: bool = False) 
 def _listed(comparison: Comparison, every: bool) -> tuple[list[Verdict], list[str]]:
     """Return the AMBIGUOUS verdicts to list, the largest change first, and a note on those that are left out.
 
-    Without `every`, they are the first SHOWN of those that noise left open, or fewer where nothing could be judged.
+    Without `every`, they are the first SHOWN of those that have one, or fewer where nothing could be judged.
     """
-    shown = [v for v in comparison.of(AMBIGUOUS) if v.kind == "noise" or every or (v.ratio and not comparison.judged)]
+    ambiguous = listed(comparison.of(AMBIGUOUS), every)
+    shown = [verdict for verdict in ambiguous if every or verdict.ratio is not None]
     shown.sort(key=lambda verdict: -abs(verdict.worse))
     count = len(shown) if every else SHOWN if comparison.judged else UNPROVEN
     more = len(shown) - count
@@ -142,8 +78,8 @@ def _listed(comparison: Comparison, every: bool) -> tuple[list[Verdict], list[st
 
 
 def _print_ambiguous(out: Console, comparison: Comparison, every: bool) -> None:
-    listed, notes = _listed(comparison, every)
-    cells = [(v, (change(v), interval(v), rounds(v), wanted(v))) for v in sorted(listed, key=lambda v: v.case)]
+    ambiguous, notes = _listed(comparison, every)
+    cells = [(v, (change(v), interval(v), rounds(v), wanted(v))) for v in sorted(ambiguous, key=lambda v: v.case)]
     _print_rows(out, ("change", "interval", "rounds", "needed"), cells)
     for note in notes:
         out.print(f"{note} (--all lists them)", style="dim")
@@ -186,7 +122,7 @@ def by_reason(verdicts: Iterable[Verdict]) -> list[str]:
     """Return a line for each reason, other than noise, that left verdicts AMBIGUOUS."""
     groups: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
-        if verdict.kind != "noise":
+        if verdict.kind not in ("noise", "common"):
             groups.setdefault(verdict.reason, []).append(verdict)
     return [
         f"AMBIGUOUS: {_cases(verdict.case for verdict in group)}: {_metrics(group)}: {reason}"
@@ -249,10 +185,10 @@ def comparison_markdown(comparison: Comparison, every: bool = False) -> str:
     sentences = summary(comparison)
     lines = [f"**{sentences[0]}**", *sentences[1:], ""]
     ambiguous, notes = _listed(comparison, every)
-    listed = comparison.of(SLOWER, FASTER) + ambiguous + (comparison.of(SAME) if every else [])
-    if listed:
+    chosen = listed(comparison.of(SLOWER, FASTER), every) + ambiguous + (comparison.of(SAME) if every else [])
+    if chosen:
         titles = ("case", "metric", "verdict", "base", "head", "change", "interval", "rounds", "why")
-        rows = ((v.case, v.metric, v.word, *amounts(v), change(v), interval(v), rounds(v), v.reason) for v in listed)
+        rows = ((v.case, v.metric, v.word, *amounts(v), change(v), interval(v), rounds(v), v.reason) for v in chosen)
         lines += [*markdown_table(titles, rows, ("case", "metric", "verdict", "why")), ""]
     notes += without_zero(comparison) + ([] if every else by_reason(comparison.of(AMBIGUOUS)))
     if comparison.counts[SAME] and not every:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ from bench.cli.options import Csv, Json, Markdown, ToFile
 from bench.cli.progress import Progress
 from bench.cli.tables import console_for, print_csv, print_json
 from bench.cli.words import absolute_input, parse_percentages
-from bench.errors import FAILED
+from bench.errors import FAILED, BenchError
 from bench.files import check_writable, write_json
 from bench.kinds import SELFTEST
 from bench.machine.environment import ROOT, environment
@@ -23,6 +24,7 @@ from bench.plans.choose import Selection, check_plan, choose
 from bench.plans.plan import Plan
 from bench.report.markdown import describe_machine
 from bench.verdicts.selftest import tables as error_rates
+from bench.verdicts.selftest.parts import COMPARISON, parts, simulate_part
 from bench.verdicts.selftest.terminal import print_error_rates, provenance_fields
 
 if TYPE_CHECKING:
@@ -31,7 +33,14 @@ if TYPE_CHECKING:
 # options of the simulation and of real runs
 SHARED = {"rounds", "seed", "output", "as_json", "as_csv", "as_markdown", "real", "quiet"}
 REAL_ONLY = {"filter", "delay", "repeat", "budget", "input"}
+QUICK = 50
 RealOption = partial(Option, rich_help_panel="Real runs")
+
+
+class Part(StrEnum):
+    comparison = COMPARISON
+    history = "history"
+    processes = "processes"
 
 
 def selftest(
@@ -48,7 +57,10 @@ def selftest(
         Path | None,
         Option("--from", metavar="DIR", help="Simulate also with the noise between the rounds of these records."),
     ] = None,
-    quick: Annotated[bool, Option("--quick", help="Leave out the tables of fewer rounds and of other rules.")] = False,
+    only: Annotated[Part | None, Option("--only", help="One part of it.  \\[default: all]")] = None,
+    quick: Annotated[
+        bool, Option("--quick", help=f"At most {QUICK} sweeps a shape, and the tables of false alarms and power alone.")
+    ] = False,
     output: Annotated[Path | None, ToFile(help="Write the result as JSON.")] = None,
     real: Annotated[
         str | None, RealOption(metavar="PLAN", help="Compare HEAD with itself by real runs, not by simulation.")
@@ -71,8 +83,6 @@ def selftest(
     By simulation; with --real PLAN by `bench ab` of HEAD with itself, with and without a given delay in its variants.
     Exit code 1 if there are more false alarms than 0.5 % per case or 5 % per sweep, or if a case failed.
     """
-    from bench.verdicts.selftest import simulated
-
     _refuse_options_of_other_mode(context, bool(real))
     if output:
         check_writable(output, SELFTEST)
@@ -84,21 +94,40 @@ def selftest(
         runs.run_all()
         results = {"machine": describe_machine([runs.first] if runs.first else [])} | runs.as_json()
     else:
-        setting = simulated.Setting(rounds, cases, metrics, simulations, seed)
+        size = {"rounds": rounds, "cases": cases, "metrics": metrics, "sweeps": simulations, "seed": seed}
+        levels = parse_percentages("--noise", noise)
         with spinner("simulating"):
-            levels = parse_percentages("--noise", noise)
-            results = simulated.simulate_error_rates(setting, levels, source, quick)
+            results = _simulated(size, levels, source, only, quick)
     results = provenance_fields(sys.argv[1:]) | results
     if as_json:
         print_json(results)
     elif as_csv:
-        print_csv(results["tests"] if real else results["rates"])
+        print_csv(results["tests"] if real else results.get("rates", []))
     else:
         print_error_rates(console_for(as_markdown), results)
     if output:
         write_json(output, results)
         hint(f"{output}: written")
     raise typer.Exit(0 if error_rates.meets_targets(results) else FAILED)
+
+
+def _simulated(
+    size: dict[str, int], levels: list[float], source: Path | None, only: Part | None, quick: bool
+) -> dict[str, Any]:
+    """Return the results of all parts, or of one. Raises BenchError where this checkout has no such part."""
+    from bench.verdicts.selftest import simulated
+
+    if quick:
+        size |= {"sweeps": min(size["sweeps"], QUICK)}
+    results: dict[str, Any] = {"setting": size}
+    if only in (None, COMPARISON):
+        results |= simulated.simulate_error_rates(simulated.Setting(**size), levels, source, quick)
+    if only not in (None, COMPARISON, *parts()):
+        raise BenchError(f"this checkout simulates nothing of {only}")
+    for name in parts():
+        if only in (None, name):
+            results[name] = simulate_part(name, size["seed"], quick)
+    return results
 
 
 def _refuse_options_of_other_mode(context: typer.Context, real: bool) -> None:

@@ -36,6 +36,8 @@ from bench.verdicts.metrics import METRICS, metric_names
 if TYPE_CHECKING:
     from bench.verdicts.compare import Comparison
 
+FEW_ROUNDS = 3  # bench.verdicts.rule's, without its scipy
+
 
 @asks(NAMING, BUILDING, SETTINGS_OPTIONS)
 def ab(
@@ -119,7 +121,8 @@ def _too_short(plan: Plan, env: Environment, rounds: int, budget: float | None) 
     """Return a sentence where a duel ends before any time can have a verdict, with what would do; else nothing."""
     least = LOOKS[0]
     if rounds < least:
-        return f"{rounds} {plural(rounds, 'round')} cannot tell: a verdict takes {least} a side, as --rounds {least}."
+        but = " but what keeps every round of both apart by over 10 %" if rounds >= FEW_ROUNDS else ""
+        return f"{rounds} {plural(rounds, 'round')} cannot tell{but}: a verdict takes {least}, as --rounds {least}."
     time = estimate_duel(plan, env, least)
     if budget is None or time.seconds <= budget:
         return ""
@@ -139,10 +142,11 @@ def _run(duel: Duel) -> None:
 
 def _print(verdicts: Comparison, duel: Duel, every: bool, as_markdown: bool, as_json: bool) -> None:
     from bench.verdicts import text
+    from bench.verdicts.summary import summary
 
     ended = f"{duel.done} {plural(duel.done, 'round')} of each, in turns; it stopped as {duel.stopped}."
     if as_json:
-        print_json({"summary": text.summary(verdicts), "ended": ended} | verdicts.as_json())
+        print_json({"summary": summary(verdicts), "ended": ended} | verdicts.as_json())
     elif as_markdown:
         base, head = duel.sides
         pair = f"`{base}` against `{head}`, plan `{duel.plan.name}`: {ended}"

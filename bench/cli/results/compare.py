@@ -54,10 +54,11 @@ def compare(
     """Did it get slower? Each case and metric of HEAD against BASE: SLOWER, FASTER, SAME or AMBIGUOUS.
 
     Exit codes: 0; 1 if a case is SLOWER or fails that did not (see --fail-on); 2 if the two cannot be compared; 4 if
-    the rounds are too few, or too disturbed, to judge any case.
+    the rounds are too few, or too disturbed, to judge any case, or if most cases got worse alike between two sittings.
     """
     from bench.verdicts import text
     from bench.verdicts.advice import advice
+    from bench.verdicts.summary import summary
 
     metrics, minimums, fields = metric_names(metric or ()), parse_minimums(minimum), parse_allowed(allow or ())
     folders = chosen_sides(base, head)
@@ -66,7 +67,7 @@ def compare(
     comparison = compare_sides(folders, sides, metrics, minimums, fields)
     steps = [] if err_is_quiet() else advice(comparison, plan_of(sides[1]), *map(str, folders))
     if as_json:
-        print_json({"summary": text.summary(comparison), "next": steps} | comparison.as_json())
+        print_json({"summary": summary(comparison), "next": steps} | comparison.as_json())
     elif as_csv:
         print_csv(text.comparison_rows(comparison))
     elif as_markdown:

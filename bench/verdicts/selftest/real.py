@@ -174,7 +174,10 @@ def _tests(trial: Trial, comparison: Comparison, sides: Sides) -> list[dict[str,
     rows = []
     log_ratios: dict[str, Any] = {}  # log(head / base), [cases, rounds]
     for name in SPEED:
-        base, head = (np.log(sides.values(side, METRICS[name])) for side in SIDES)
+        metric = METRICS[name]
+        base, head = (
+            np.where(sides.throttled(side, metric), np.nan, np.log(sides.unmasked(side, metric))) for side in SIDES
+        )
         log_ratios[name] = head - base
     for verdict in comparison.verdicts:
         sign, ratios = METRICS[verdict.metric].sign, log_ratios[verdict.metric][sides.index[verdict.case]]

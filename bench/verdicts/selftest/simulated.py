@@ -1,25 +1,28 @@
 """The error rates of the decision rule by simulation: false alarms on identical code, and power to detect slowdowns.
 
-A simulated sweep is a matrix of base and of head, [tests, rounds], as logarithms. Noise has a shape and a size. Its
-size does not change a t statistic, so one drawing serves all sizes.
+A simulated sweep is an array of base and of head, [metrics, cases, rounds], as logarithms, with a noise that has a
+shape and a size. They go through what `bench compare` does with records. The size does not change a t statistic, so one
+drawing serves all sizes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from math import log1p, sqrt
+from math import ceil, log1p, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
 from bench.errors import BenchError
 from bench.records.frame import load
+from bench.verdicts.alike import effects
 from bench.verdicts.metrics import METRICS
-from bench.verdicts.rule import RULE, Array, Rule, estimate, holm
+from bench.verdicts.rule import RULE, Array, Estimate, Rule, holm, separation, verdicts
+from bench.verdicts.selftest.cells import MACHINES, MANY_CASES
+from bench.verdicts.selftest.shapes import SHAPES as SHAPES
+from bench.verdicts.selftest.shapes import Draw, Size
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -27,55 +30,15 @@ if TYPE_CHECKING:
 EFFECTS = (0.01, 0.02, 0.03, 0.05, 0.10)
 SPEED = ("latency", "gpu", "throughput")  # the metrics whose noise is taken from records
 MIN_ROUNDS = 5  # of a case whose noise is taken from records
-MAX_DRAWN = 2_000_000  # values of a side that are drawn together
+MAX_DRAWN = 100_000  # values of a side that are drawn together, as many as a cache holds
 LARGE_NOISE = 0.05  # so large that the minimum effect suppresses no false alarm, only the test does
-Draw = Callable[[np.random.Generator, tuple[int, int, int], bool], tuple[Array, Array]]
-
-
-def _identical(draw_side: Callable[[np.random.Generator, tuple[int, ...]], Array]) -> Draw:
-    """Return a drawing of both sides from one distribution, independent, so that taking turns changes nothing."""
-    return lambda rng, size, paired: (draw_side(rng, size), draw_side(rng, size))
-
-
-def _bimodal(share: float) -> Draw:
-    def draw_side(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
-        distance = sqrt(0.91 / (share * (1 - share)))  # with a deviation of 0.3 within a mode, a variance of 1 in all
-        return 0.3 * rng.standard_normal(size) + distance * (rng.random(size) < share)
-
-    return _identical(draw_side)
-
-
-def _outliers(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
-    return rng.standard_normal(size) + 10 * np.abs(rng.standard_normal(size)) * (rng.random(size) < 0.05)
-
-
-def _unequal(rng: np.random.Generator, size: tuple[int, int, int], paired: bool) -> tuple[Array, Array]:
-    deviation = np.exp(0.8 * rng.standard_normal((*size[:2], 1)))
-    return deviation * rng.standard_normal(size), deviation * rng.standard_normal(size)
-
-
-def _drift(rng: np.random.Generator, size: tuple[int, int, int], paired: bool) -> tuple[Array, Array]:
-    base, head = rng.standard_normal(size), rng.standard_normal(size)
-    trend = np.linspace(0, 4, size[-1])
-    return base + trend, head + trend
-
-
-def _sitting(rng: np.random.Generator, size: tuple[int, int, int], paired: bool) -> tuple[Array, Array]:
-    base, head = rng.standard_normal(size), rng.standard_normal(size)
-    return base, head if paired else head + rng.standard_normal((size[0], 1, 1))
-
-
-# The meaning of each shape and its drawing, with the standard deviation between processes (the noise) as the unit.
-SHAPES: dict[str, tuple[str, Draw]] = {
-    "normal": ("normal", _identical(lambda rng, size: rng.standard_normal(size))),
-    "heavy": ("Student's t, 3 degrees of freedom", _identical(lambda rng, size: rng.standard_t(3, size) / sqrt(3))),
-    "outliers": ("normal, and one process in 20 much slower: by 8 times the noise on average", _identical(_outliers)),
-    "slow": ("two modes: one process in five is slower by 2.4 times the noise", _bimodal(0.2)),
-    "halves": ("two modes: every other process is slower by 1.9 times the noise", _bimodal(0.5)),
-    "unequal": ("normal, cases between a fifth and five times the noise", _unequal),
-    "drift": ("normal, and a machine that slows by 4 times the noise over each sitting", _drift),
-    "sitting": ("normal, and a machine that is another by about the noise in the other sitting", _sitting),
-}
+DESIGNS = ("apart", "in turns")
+LIMIT = log1p(METRICS["latency"].minimum)
+CLAIMED = ("normal", "heavy", "slow", "halves", "unequal")  # shapes of independent noise: what the claims are about
+FEW_CASES = (1, 5, 20, MANY_CASES)
+FEW_EFFECT = 0.2  # the slowdown that few rounds are to find
+SHARES = (0.0, 0.4, 0.5, 0.6, 0.8, 1.0)  # of the cases that change together
+SHARED_EFFECT = 0.1
 
 
 @dataclass(frozen=True)
@@ -88,11 +51,11 @@ class Setting:
     sweeps: int = 400
     seed: int = 0
 
-    def sizes(self, tests: int) -> Iterator[tuple[int, int, int]]:
-        """Yield [sweeps, tests, rounds] of drawings that fit into memory."""
-        most = max(1, MAX_DRAWN // (tests * self.rounds))
+    def sizes(self) -> Iterator[Size]:
+        """Yield [sweeps, metrics, cases, rounds] of drawings that fit into memory."""
+        most = max(1, MAX_DRAWN // (self.cases * self.metrics * self.rounds))
         for start in range(0, self.sweeps, most):
-            yield min(most, self.sweeps - start), tests, self.rounds
+            yield min(most, self.sweeps - start), self.metrics, self.cases, self.rounds
 
 
 def rates(
@@ -105,22 +68,31 @@ def rates(
     first alarm is Bonferroni's, and in noise alone there is no second alarm without a first.
     """
     rng = np.random.default_rng(setting.seed)
-    tests, limit = setting.cases * setting.metrics, log1p(METRICS["latency"].minimum)
     rows = [{"noise": size, "per_case": 0.0, "per_sweep": 0.0, "same": 0.0} for size in noise]
     power = np.zeros((len(noise), len(EFFECTS)))
-    for size in setting.sizes(tests):
-        estimates = estimate(*draw(rng, size, paired), paired)
-        significant = estimates.half_width(min(rule.family_alpha / tests, rule.test_alpha))
+    for size in setting.sizes():
+        estimates = effects(*draw(rng, size, paired), paired).estimate
+        significant = estimates.half_width(min(rule.family_alpha / (setting.cases * setting.metrics), rule.test_alpha))
         half_width = estimates.half_width(rule.interval_alpha)
         share = size[0] / setting.sweeps
         for place, level in enumerate(noise):
-            effect, needed = level * estimates.effect, np.maximum(level * significant, limit)
-            alarms = (np.abs(effect) > needed).reshape(size[0], setting.cases, setting.metrics).any(-1)
+            alarms = (_changed(estimates, level, significant) != 0).any(-2)  # in any metric
             rows[place]["per_case"] += share * float(alarms.mean())
             rows[place]["per_sweep"] += share * float(alarms.any(-1).mean())
-            rows[place]["same"] += share * float((np.abs(effect) + level * half_width <= limit).mean())
-            power[place] += [share * float((effect + log1p(added) > needed).mean()) for added in EFFECTS]
+            same = level * (np.abs(estimates.effect) + half_width) <= LIMIT
+            rows[place]["same"] += share * float(same.mean())
+            power[place] += [
+                share * float((_changed(estimates, level, significant, added) > 0).mean()) for added in EFFECTS
+            ]
     return [row | {"power": [float(share) for share in shares]} for row, shares in zip(rows, power, strict=True)]
+
+
+def _changed(estimates: Estimate, level: float, significant: Array, added: float = 0.0) -> Array:
+    """Return the sign of each change that has a verdict, or 0, at a size of the noise, with an effect of its own."""
+    remaining, effect = (level * part + log1p(added) for part in (estimates.remaining, estimates.effect))
+    changed = np.abs(remaining) > np.maximum(level * significant, LIMIT)
+    changed &= (np.abs(level * estimates.common) <= LIMIT) | (np.sign(remaining) * effect > LIMIT)
+    return np.where(changed, np.sign(remaining), 0.0)
 
 
 def rates_by_shape(setting: Setting, noise: Sequence[float]) -> list[dict[str, Any]]:
@@ -128,66 +100,94 @@ def rates_by_shape(setting: Setting, noise: Sequence[float]) -> list[dict[str, A
     return [
         {"shape": shape, "design": design} | row
         for shape, (_, draw) in SHAPES.items()
-        for design in ("apart", "in turns")
+        for design in DESIGNS
         for row in rates(draw, design == "in turns", setting, noise)
     ]
 
 
-def fewer_rounds(setting: Setting) -> list[dict[str, Any]]:
-    """Return the rates of false alarms with 4 to 10 rounds, in a sweep and of a single case, by shape of noise."""
+def claims(setting: Setting) -> list[dict[str, Any]]:
+    """Return the false alarms of independent noise at 5 %, and the power at +3 % with 1 %, by cases and metrics."""
     rows = []
-    for rounds in range(4, 11):
-        for shape in ("normal", "heavy", "slow", "halves", "unequal"):
-            draw, rule = SHAPES[shape][1], replace(RULE, min_rounds=rounds)
-            sweep = replace(setting, rounds=rounds, metrics=1, sweeps=setting.sweeps)
-            single = replace(setting, rounds=rounds, metrics=1, cases=1, sweeps=50 * setting.sweeps)
-            per_sweep = rates(draw, False, sweep, [LARGE_NOISE], rule)[0]["per_sweep"]
-            alone = rates(draw, False, single, [LARGE_NOISE], rule)[0]["per_case"]
-            rows.append({"rounds": rounds, "shape": shape, "per_sweep": per_sweep, "alone": alone})
+    for design in DESIGNS:
+        for cases in (1, 20, 450):
+            for metrics in (1, 3, 10):
+                sweeps = ceil(setting.sweeps / 4) * (100 if cases == 1 else 5 if cases == 20 else 1)
+                size = replace(setting, cases=cases, metrics=metrics, sweeps=ceil(sweeps / metrics**0.5))
+                by_shape = [
+                    rates(SHAPES[shape][1], design == "in turns", size, [0.01, LARGE_NOISE]) for shape in CLAIMED
+                ]
+                row = {"design": design, "cases": cases, "metrics": metrics, "sweeps": size.sweeps}
+                row |= {key: max(rows[1][key] for rows in by_shape) for key in ("per_case", "per_sweep")}
+                rows.append(row | {"power_3": by_shape[0][0]["power"][EFFECTS.index(0.03)]})
     return rows
 
 
-# ---- rules that were not chosen
+def few_rounds(setting: Setting, noise: Sequence[float]) -> list[dict[str, Any]]:
+    """Return, with too few rounds for a test, the worst rate of false alarms of any shape, and what is found at +20 %.
 
-
-def _rule(test: Callable[..., Any], location: Callable[..., Any]) -> Callable[[Array, Array], tuple[Array, Array]]:
-    """Return a rule of the difference of two sides' locations, [tests], with the p-values of a test of scipy.stats."""
-    return lambda base, head: (location(head, axis=-1) - location(base, axis=-1), test(head, base, axis=-1).pvalue)
-
-
-def _moderated(base: Array, head: Array) -> tuple[Array, Array]:
-    estimates = estimate(base, head, False)
-    return estimates.effect, estimates.p
-
-
-# Yuen's test leaves out a fifth of the values at either end.
-RULES = {
-    "Welch's t, variances floored": _moderated,
-    "Welch's t": _rule(partial(stats.ttest_ind, equal_var=False), np.mean),
-    "Yuen's trimmed t": _rule(
-        partial(stats.ttest_ind, equal_var=False, trim=0.2), partial(stats.trim_mean, proportiontocut=0.2)
-    ),
-    "Mann and Whitney's ranks": _rule(partial(stats.mannwhitneyu, method="exact"), np.median),
-}
-
-
-def rules(setting: Setting) -> list[dict[str, Any]]:
-    """Return false alarms per sweep at 5 % noise, and power at +3 % with 1 % noise, of each rule and shape."""
+    The rates are of a single test, and those that are found of normal noise.
+    """
     rows = []
-    tests, limit = setting.cases * setting.metrics, log1p(METRICS["latency"].minimum)
-    for shape in ("normal", "heavy", "outliers", "slow", "halves", "unequal"):
-        for name, rule in RULES.items():
-            rng = np.random.default_rng(setting.seed)
-            alarms, hits, sweeps = 0.0, 0.0, max(1, setting.sweeps // 4)
-            for size in replace(setting, sweeps=sweeps).sizes(tests):
-                base, head = SHAPES[shape][1](rng, size, False)
-                effect, p = rule(LARGE_NOISE * base, LARGE_NOISE * head)
-                changed = (holm(p) < RULE.family_alpha) & (p < RULE.test_alpha) & (np.abs(effect) > limit)
-                alarms += float(changed.any(-1).sum())
-                effect, p = rule(0.01 * base, 0.01 * head + log1p(0.03))
-                slower = (p * tests < RULE.family_alpha) & (p < RULE.test_alpha) & (effect > limit)
-                hits += size[0] * float(slower.mean())
-            rows.append({"shape": shape, "rule": name, "per_sweep": alarms / sweeps, "power_3": hits / sweeps})
+    for design in DESIGNS:
+        paired = design == "in turns"
+        for rounds in range(RULE.few_rounds, RULE.min_rounds):
+            size = replace(setting, rounds=rounds, metrics=1, sweeps=max(10, setting.sweeps // 2))
+            by_shape = {name: _separated(draw, paired, size, noise) for name, (_, draw) in SHAPES.items()}
+            for place, level in enumerate(noise):
+                worst = max(by_shape, key=lambda name: by_shape[name][0][place])
+                row = {"design": design, "rounds": rounds, "noise": level, "shape": worst}
+                rows.append(row | {"alone": by_shape[worst][0][place], "power_20": by_shape["normal"][1][place]})
+    return rows
+
+
+def _separated(draw: Draw, paired: bool, setting: Setting, noise: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Return the rates of false alarms and of slowdowns that are found by separation, for each size of the noise."""
+    rng, alarms, hits = np.random.default_rng(setting.seed), np.zeros(len(noise)), np.zeros(len(noise))
+    for size in setting.sizes():
+        result = effects(*draw(rng, size, paired), paired)
+        estimates, share = result.estimate, size[0] / setting.sweeps
+        for place, level in enumerate(noise):
+            beyond = np.abs(level * estimates.common) > LIMIT  # then it must be so as measured, too
+            for added, counted in ((0.0, alarms), (log1p(FEW_EFFECT), hits)):
+                apart = separation(level * result.base, level * result.head, added - level * estimates.common)
+                as_measured = np.sign(apart) * (level * estimates.effect + added)
+                changed = (np.abs(apart) > log1p(RULE.gap)) & (~beyond | (as_measured > LIMIT))
+                counted[place] += share * float((changed & ((apart > 0) | (added == 0))).mean())
+    return alarms.tolist(), hits.tolist()
+
+
+def apart_with_few_cases(setting: Setting) -> list[dict[str, Any]]:
+    """Return the sweeps with a false alarm apart, of a metric at 5 % noise, under what a machine does, by cases."""
+    rows = []
+    for shape in MACHINES:
+        for cases in FEW_CASES:
+            size = replace(setting, cases=cases, metrics=1, sweeps=4 * setting.sweeps)
+            (row,) = rates(SHAPES[shape][1], False, size, [LARGE_NOISE])
+            rows.append({"shape": shape, "cases": cases, "per_sweep": row["per_sweep"]})
+    return rows
+
+
+def shared_changes(setting: Setting) -> list[dict[str, Any]]:
+    """Return what verdicts say where a share of the cases is slower by 10 %, at a normal noise of 1 %.
+
+    `slower` is the share of those that are called so, `faster` that of the others that are called FASTER or SLOWER.
+    """
+    rows = []
+    for design in DESIGNS:
+        for share in SHARES:
+            rng, paired = np.random.default_rng(setting.seed), design == "in turns"
+            size = replace(setting, metrics=1, sweeps=min(setting.sweeps, 40))
+            slow = np.arange(setting.cases) < round(share * setting.cases)
+            hits, alarms = [], []
+            for shape in size.sizes():
+                base, head = (0.01 * side for side in SHAPES["normal"][1](rng, shape, paired))
+                estimates = effects(base, head + log1p(SHARED_EFFECT) * slow[:, None], paired).estimate
+                words = verdicts(estimates, holm(estimates.p), METRICS["latency"].minimum)
+                hits.append((words[..., slow] == 0).ravel())
+                alarms.append((words[..., ~slow] < 2).ravel())
+            found, wrong = (np.concatenate(parts) for parts in (hits, alarms))
+            row = {"design": design, "share": share, "slower": float(found.mean()) if len(found) else None}
+            rows.append(row | {"others": float(wrong.mean()) if len(wrong) else None})
     return rows
 
 
@@ -218,8 +218,8 @@ def resample(pool: list[Array]) -> Draw:
     for place, row in enumerate(pool):
         padded[place, : len(row)] = row
 
-    def draw(rng: np.random.Generator, size: tuple[int, int, int], paired: bool) -> tuple[Array, Array]:
-        which = rng.integers(len(pool), size=(*size[:2], 1))
+    def draw(rng: np.random.Generator, size: Size, paired: bool) -> tuple[Array, Array]:
+        which = rng.integers(len(pool), size=(*size[:-1], 1))
         base, head = (padded[which, (rng.random(size) * counts[which]).astype(np.int64)] for _ in range(2))
         return base, head
 
@@ -259,6 +259,8 @@ def simulate_error_rates(
         "shapes": {name: meaning for name, (meaning, _) in SHAPES.items()},
         "spread": sizes,
         "rates": rows,
-        "fewer_rounds": [] if quick else fewer_rounds(setting),
-        "rules": [] if quick else rules(setting),
+        "claims": [] if quick else claims(setting),
+        "few_cases": [] if quick else apart_with_few_cases(setting),
+        "few_rounds": [] if quick else few_rounds(setting, levels),
+        "shared": [] if quick else shared_changes(setting),
     }

@@ -22,7 +22,8 @@ def provenance_fields(words: Sequence[str]) -> dict[str, Any]:
 
 def print_error_rates(out: Console, results: dict[str, Any]) -> None:
     """Print the answer, then the tables, within 80 columns."""
-    out.print(tables.verdict(results), markup=False, style="bold")
+    if sentence := tables.verdict(results):
+        out.print(sentence, markup=False, style="bold")
     out.print(tables.provenance(results), markup=False, style="dim")
     for block in tables.blocks(results):
         table = grid(*block.titles, text=block.words)

@@ -106,6 +106,7 @@ def test_an_ab_that_is_too_short_for_a_verdict_says_so_beforehand_and_what_would
     assert done.exit_code == 0, done.output
     assert ("cannot tell" in done.stderr) == bool(told)
     assert told in done.stderr
+    assert ("apart by over 10 %" in done.stderr) == ("5" in options)
     if told == "--budget":
         assert int(done.stderr.rsplit("--budget", 1)[1].split()[0]) >= 60
 

@@ -29,8 +29,8 @@ GENERAL = {
     "bench/kinds.py", "bench/report/page/datasets.py", "bench/report/page/sections.py", "bench/report/page/words.py",
     "bench/report/evidence.py", "bench/report/views.py", "bench/roofline/layers.py", "bench/roofline/layers_text.py",
     "bench/machine/snapshot.py", "bench/runs/worktree.py", "bench/static/markdown.py", "bench/static/predictions.py",
-    "bench/verdicts/selftest/tables.py", "bench/worker/once.py", "bench/worker/static/count.py",
-    "bench/cli/kernels/op.py",
+    "bench/verdicts/selftest/real_tables.py", "bench/verdicts/selftest/tables.py", "bench/worker/once.py",
+    "bench/worker/static/count.py", "bench/cli/kernels/op.py",
 }  # fmt: skip
 EAGER, COMPILE = "resnet18/eager/fp32/b1/i32/stream", "resnet18/compile/fp32/b1/i32/stream"
 TOML = """

@@ -46,15 +46,45 @@ def test_noise_is_ambiguous_with_the_rounds_that_tell(folder: Folder) -> None:
 
 
 def test_few_rounds_are_ambiguous_and_what_is_exact_is_not(folder: Folder) -> None:
-    base, head = folder("base", {CASE: 10.0}, rounds=3), folder("head", {CASE: 20.0}, rounds=3)
+    base, head = folder("base", {CASE: 10.0}, rounds=3), folder("head", {CASE: 10.9}, rounds=3)
     verdicts = {verdict.metric: verdict for verdict in compare_folders(base, head).verdicts}
     assert verdicts["latency"].word == "AMBIGUOUS"
     assert verdicts["latency"].wanted == 6
     assert verdicts["weights"].word == "SAME"
-    text = run(base, head)[1]
-    assert "3 rounds a side, and a verdict takes 6" in text
+    code, text = run(base, head)
+    assert code == 4
+    assert "3 rounds a side, and a verdict takes 6, or rounds that are all apart by 10 %" in text
+    assert f"The largest change, not proven: {CASE}, " in text
     assert "with the file of its plan test, which no record has" in text
     assert "--resume --rounds 6" in text
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+def test_few_rounds_that_are_all_apart_are_a_change_of_either_direction(folder: Folder, turns: int) -> None:
+    def sides(rounds: int, ms: float, noise: float = 0.01) -> dict[str, str]:
+        name = f"{rounds}-{ms}-{noise}"
+        base = folder(f"base{name}", {CASE: 10.0}, rounds=rounds, noise=noise, turns=turns)
+        head = folder(f"head{name}", {CASE: ms}, rounds=rounds, noise=noise, turns=2 * turns)
+        return words(compare_folders(base, head, metrics=["latency", "throughput"]))
+
+    assert sides(3, 12.5) == {"latency": "SLOWER", "throughput": "SLOWER"}
+    assert sides(5, 8.0) == {"latency": "FASTER", "throughput": "FASTER"}
+    assert set(sides(2, 20.0).values()) == {"AMBIGUOUS"}
+    assert set(sides(3, 10.5).values()) == {"AMBIGUOUS"}
+    assert set(sides(4, 12.5, 0.15).values()) == {"AMBIGUOUS"}
+
+
+def test_a_change_that_few_rounds_show_says_what_it_rests_on(folder: Folder) -> None:
+    cases = {CASE: 10.0, OTHER: 5.0}
+    base, head = folder("base", cases, rounds=3), folder("head", cases | {CASE: 12.5}, rounds=3)
+    (worst, _) = compare_folders(base, head).of("SLOWER")
+    assert worst.reason == "each of 3 rounds is beyond each of base's 3 by over 10 %, and their spread"
+    code, text = run(base, head)
+    assert code == 1
+    assert "Too few rounds for a test: only where every round is apart by more than 10 % is there a verdict." in text
+    assert "What this finds nine times in ten with 3 rounds, if every round keeps apart by 10 %: latency" in text
+    faster = folder("faster", cases | {CASE: 8.0}, rounds=3)
+    assert run(base, faster)[0] == 4  # the other case is open
 
 
 def test_one_round_tells_that_weights_grew(folder: Folder) -> None:

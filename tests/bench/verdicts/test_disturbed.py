@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 
+import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
@@ -70,3 +71,44 @@ def test_other_work_is_told_on_its_side_in_every_output_and_a_quiet_machine_advi
     assert "when the machine is quiet, new runs of both" in steps
     assert "--resume" not in steps
     assert said not in run(base, head, "--metric", "weights")[1]
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_throttled_windows_forbid_a_verdict_on_throughput_as_samples_do_on_latency(folder: Folder, old: bool) -> None:
+    """45 % of every window, and no sample of the latency; records up to schema 4 have no windows of their own."""
+
+    def throttles(until: int) -> Callable[[Record], None]:
+        def change(record: Record) -> None:
+            lost = record.round < until
+            record.throughput = {"images": 100, "ns": int((1e9 + 1e6 * record.round) * (1.3 if lost else 1.0))}
+            record.throttled = {"throughput_s": 0.45} if lost else {}
+            window = {"turn": 0, "start_ns": 1, **record.throughput}
+            record.windows = [] if old else [window | ({"disturbed": "gpu_idle"} if lost else {}) for _ in range(4)]
+
+        return change
+
+    base = folder("base", {CASE: 10.0}, rounds=10, change=throttles(0))
+    head = folder("head", {CASE: 10.0}, rounds=10, change=throttles(10))
+    latency, throughput = compare_folders(base, head, metrics=["latency", "throughput"]).verdicts
+    assert (latency.word, latency.rounds) == ("SAME", (10, 10))
+    assert (throughput.word, throughput.kind) == ("AMBIGUOUS", "throttled")
+    assert throughput.reason == "10 of 10 rounds throttled in head"
+    once = folder("once", {CASE: 10.0}, rounds=10, change=throttles(2))
+    latency, throughput = compare_folders(base, once, metrics=["latency", "throughput"]).verdicts
+    assert (throughput.word, throughput.rounds, latency.rounds) == ("SAME", (10, 8), (10, 10))
+    both = compare_folders(head, folder("again", {CASE: 10.0}, rounds=10, change=throttles(10)), metrics=["throughput"])
+    assert [verdict.kind for verdict in both.verdicts] == ["throttled"]
+
+
+def test_a_cold_cache_counts_by_its_own_samples(folder: Folder) -> None:
+    def change(record: Record) -> None:
+        record.flushed_ns = record.latency_ns
+        if record.round < 2:
+            record.throttled = {"flushed": [[0, 11]]}
+
+    base = folder(
+        "base", {CASE: 10.0}, rounds=10, change=lambda record: setattr(record, "flushed_ns", record.latency_ns)
+    )
+    head = folder("head", {CASE: 10.0}, rounds=10, change=change)
+    verdicts = {one.metric: one.rounds for one in compare_folders(base, head, metrics=["latency", "cold-l2"]).verdicts}
+    assert verdicts == {"latency": (10, 10), "cold-l2": (10, 8)}
