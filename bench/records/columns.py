@@ -22,7 +22,7 @@ from bench.records.record import GPU_HOW, Record
 from bench.records.record import SAMPLES as FIELDS
 from bench.records.same import in_words, unusual
 from bench.records.speed import images_per_second, share_of_others
-from bench.stats import median_places, quantile_places
+from bench.stats import median_interval, quantile
 
 TAILS = {"p90": 0.9, "p99": 0.99}
 SHARED = ("case", "axes", "sweep", "seed", "weights", "input", "network", "plan", "environment")  # heads of paths
@@ -257,18 +257,19 @@ def _sample_statistics(record: Record, field: str, with_samples: bool) -> dict[s
     taken = getattr(record, field)
     if not taken and not with_samples:
         return {"kept": 0, "dropped": 0}
-    # a thousand samples sort in half the time that a list takes, which a few do not
-    ordered: Any = sorted(record.kept(field)) if len(taken) < FEW else np.sort(np.array(record.kept(field), np.int64))
+    kept: Any = record.kept(field)
+    if len(taken) >= FEW:  # a thousand samples sort in half the time that a list takes, which a few do not
+        kept = np.array(kept, np.int64)
+    ordered: Any = np.sort(kept) if len(taken) >= FEW else sorted(kept)
     n = len(ordered)
     statistics: dict[str, Any] = {"kept": n, "dropped": len(taken) - n}
     if n and record.status == "ok":
         statistics["p50"] = (int(ordered[(n - 1) // 2]) + int(ordered[n // 2])) / 2
-        if places := median_places(n):
-            statistics["low"], statistics["high"] = (int(ordered[place]) for place in places)
+        if field == "latency_ns" and (interval := median_interval(kept, ordered=ordered)):
+            statistics["low"], statistics["high"] = map(int, interval)
         for name, p in TAILS.items() if field == "latency_ns" else ():
-            if ranks := quantile_places(n, p):
-                columns = (name, f"{name}_low", f"{name}_high")
-                statistics |= {column: int(ordered[place]) for column, place in zip(columns, ranks, strict=True)}
+            if tail := quantile(kept, p, ordered=ordered):
+                statistics |= {name: int(tail.value), f"{name}_low": int(tail.lower), f"{name}_high": int(tail.upper)}
     if with_samples:
         statistics["all"] = np.array(taken, np.int64)
         statistics["throttled"] = np.array(record.throttled_indices(field), np.int64)
