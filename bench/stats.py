@@ -8,7 +8,7 @@ from functools import cache
 from math import ceil, comb, exp, log, sqrt
 from statistics import NormalDist, fmean, median, stdev
 
-from bench.dependence import BEYOND, independent_beyond, independent_of_median
+from bench.dependence import independent_beyond, independent_of_median
 
 # Up to so many samples the binomial is summed exactly; beyond, the normal approximation is within one rank of it.
 EXACT_SAMPLES = 500
@@ -106,7 +106,7 @@ def quantile_of_processes(
         return None
     if ordered is None:
         ordered = _ordered([sample for samples in processes for sample in samples])
-    independent = independent_beyond(processes, ordered[min(ceil(n * p), n - BEYOND) - 1])
+    independent = independent_beyond(processes, ordered[ceil(n * p) - 1])
     places = quantile_places(n, p, confidence, independent)
     if places is None:
         return None
@@ -147,9 +147,11 @@ def bound_of_another(processes: Sequence[Sequence[float]], p: float = 0.99, conf
     n = len(processes)
     if these is None or n < LEAST_PROCESSES or min(map(len, processes)) < LEAST_OF_EACH:
         return None
+    import numpy as np
     from scipy.special import stdtrit
 
-    logs = [log(sorted(samples)[ceil(len(samples) * p) - 1]) for samples in processes]
+    places = [ceil(len(samples) * p) - 1 for samples in processes]
+    logs = [log(np.partition(samples, place)[place]) for samples, place in zip(processes, places, strict=True)]
     return max(these.upper, exp(fmean(logs) + float(stdtrit(n - 1, confidence)) * stdev(logs) * sqrt(1 + 1 / n)))
 
 

@@ -256,8 +256,8 @@ def _shown_for(row: Row, limit_ns: float) -> str:
         enough = f"{LEAST_PROCESSES} rounds of {LEAST_OF_EACH} samples or more"
         return f"{limit}: {enough} would show what another process may have."
     if another > limit_ns:
-        return f"{limit}; another may be over it (at most {digits(another / 1e6)} ms): more rounds would narrow that."
-    return f"{limit}, and for another if processes differ as these do: more rounds would find one that does not."
+        return f"{limit}; another may be over it (at most {digits(another / 1e6)} ms): more rounds may narrow that."
+    return f"{limit}, and for another if processes differ as these do: more rounds may find one that does not."
 
 
 def agreement_bound(row: Row) -> tuple[float, int, float] | None:
