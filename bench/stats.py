@@ -167,11 +167,15 @@ def samples_needed(p: float, confidence: float = 0.99) -> int:
     return n
 
 
-def is_beyond(within: int, samples: int, p: float = 0.99, confidence: float = 0.99) -> bool:
-    """Return whether so few of the samples are `within` a limit that the p-quantile is surely beyond it."""
+def is_beyond(within: int, samples: int, independent: int, p: float = 0.99, confidence: float = 0.99) -> bool:
+    """Return whether so few of the samples are `within` a limit that the p-quantile is surely beyond it.
+
+    `independent` is as how many independent samples these count, with the same share within.
+    """
     from scipy.special import bdtr
 
-    return bool(bdtr(within, samples, p) <= 1 - confidence)
+    beyond = (samples - within) * independent // samples
+    return bool(bdtr(independent - beyond, independent, p) <= 1 - confidence)
 
 
 @dataclass(frozen=True)

@@ -133,9 +133,9 @@ def _assess_p99(assessment: Assessment, limit_ns: float) -> None:
     if p99 and p99.upper <= limit_ns:
         return
     latencies, limit = assessment.row.latencies, f"{limit_ns / 1e6:g} ms"
-    beyond = sum(int((each > limit_ns).sum()) for each in latencies)
+    within = sum(int((each <= limit_ns).sum()) for each in latencies)
     independent = p99.independent if p99 else independent_beyond(latencies, limit_ns)
-    if is_beyond(independent - beyond * independent // samples, independent, P, CONFIDENCE):
+    if is_beyond(within, samples, independent, P, CONFIDENCE):
         others = max(other_work(assessment.row.records), default=0.0)
         if not others:
             assessment.violated.append(f"p99 over {limit}")
@@ -143,9 +143,9 @@ def _assess_p99(assessment: Assessment, limit_ns: float) -> None:
         assessment.undecided.append(f"p99 over {limit}, while other work took {others:.0%} of this machine's time")
         assessment.samples_missing, assessment.disturbed = samples_needed(P), True
         return
-    times, needed = samples / independent, samples_to_decide(independent, ceil(beyond * independent / samples))
-    next_look = max(times * samples_needed(P), SAMPLE_GROWTH * samples)
-    assessment.samples_missing = ceil(min(next_look, times * needed)) - samples
+    needed = samples_to_decide(independent, ceil((samples - within) * independent / samples))
+    needed = min(max(samples_needed(P), SAMPLE_GROWTH * independent), needed)
+    assessment.samples_missing = ceil(needed * samples / independent) - samples
     why = f"{samples} samples{describe_dependence(samples, independent)}, p99 needs {samples_needed(P)}"
     if p99:
         between = f"between {p99.lower / 1e6:.4g} and {p99.upper / 1e6:.4g}"

@@ -102,6 +102,8 @@ def test_a_burst_is_fewer_slow_samples_than_it_has() -> None:
     assert independent_beyond([spread], 0.5) == 2000
     assert independent_beyond([burst], 0.5) < 100
     assert quantile(burst, 0.99) is None
+    # nor where most samples are one tick of a clock, and fewer are beyond it than show most
+    assert independent_beyond([[0.0] * 100 + [1.0] * 12 + [0.0] * 88], 0.5) < 100
     # what processes differ in is no dependence of their samples
     draw = random.Random(5)
     processes = [[draw.gauss(level, 1) for _ in range(700)] for level in (0, 5)]
