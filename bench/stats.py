@@ -8,6 +8,8 @@ from functools import cache
 from math import ceil, comb, exp, log, sqrt
 from statistics import NormalDist, fmean, median, stdev
 
+from bench.dependence import independent_beyond, independent_of_median
+
 # Up to so many samples the binomial is summed exactly; beyond, the normal approximation is within one rank of it.
 EXACT_SAMPLES = 500
 
@@ -16,22 +18,32 @@ EXACT_SAMPLES = 500
 LEAST_SAMPLES = 6
 
 
-def median_interval(samples: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
-    """Return a distribution-free confidence interval of the median, from order statistics.
+def median_interval(
+    samples: Sequence[float], confidence: float = 0.95, ordered: Sequence[float] | None = None
+) -> tuple[float, float] | None:
+    """Return a distribution-free confidence interval of the median of samples in the order taken, by order statistics.
 
-    Returns None where there are too few samples for any such interval (under LEAST_SAMPLES for 95 %). Source: David and
-    Nagaraja, Order Statistics, section 7.1.
+    Samples of one process follow each other: it is as wide as that of so many independent samples as they count for,
+    and the whole range where these are too few for an interval. Returns None where there are too few samples for any
+    (under LEAST_SAMPLES for 95 %). `ordered` are the same, ascending, where one has them. Source: David and Nagaraja,
+    Order Statistics, section 7.1.
     """
-    places = median_places(len(samples), confidence)
-    if places is None:
+    n, ordered = len(samples), _ordered(samples) if ordered is None else ordered
+    if n < 2 or median_places(n, confidence) is None:
         return None
-    ordered = _ordered(samples)
-    return ordered[places[0]], ordered[places[1]]
+    middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    low, high = median_places(n, confidence, independent_of_median(samples, middle)) or (0, n - 1)
+    return ordered[low], ordered[high]
 
 
-def median_places(n: int, confidence: float = 0.95) -> tuple[int, int] | None:
-    """Return the indices, among n ordered samples, of the ends of `median_interval`; None of too few."""
+def median_places(n: int, confidence: float = 0.95, independent: int | None = None) -> tuple[int, int] | None:
+    """Return the indices, among n ordered samples, of the ends of `median_interval`; None of too few.
+
+    `independent` is how many independent samples they count as; None: all.
+    """
     rank = _rank(n, (1 - confidence) / 2)
+    if independent is not None and independent < n and rank >= 1:
+        rank = 1 + max(0, _rank(independent, (1 - confidence) / 2) - 1) * n // independent
     return None if rank < 1 else (rank - 1, n - rank)
 
 
@@ -55,40 +67,92 @@ def _rank(n: int, tail: float) -> int:
 
 @dataclass(frozen=True)
 class Quantile:
-    """An empirical quantile with a lower and an upper confidence bound, each of which holds by itself."""
+    """A quantile of the samples of some processes, with a lower and an upper bound, each of which holds by itself.
+
+    The bounds are of these processes: of all that they would give in these shares. `independent` is as how many
+    independent samples theirs count.
+    """
 
     value: float
     lower: float
     upper: float
     samples: int
+    independent: int
 
 
-def quantile(samples: Sequence[float], p: float, confidence: float = 0.99) -> Quantile | None:
-    """Return the p-quantile by nearest rank, with distribution-free confidence bounds from order statistics.
+def quantile(
+    samples: Sequence[float], p: float, confidence: float = 0.99, ordered: Sequence[float] | None = None
+) -> Quantile | None:
+    """Return the p-quantile of one process, whose samples are in the order taken, as `quantile_of_processes` does."""
+    return quantile_of_processes([samples], p, confidence, ordered)
 
-    Returns None where `samples` are too few to support it: an upper bound with this confidence would have no sample
-    beyond it (at 99 %: p90 needs 64, p95 130, p99 662, p99.9 6636; the counts of MLPerf's early stopping with one query
-    beyond the target).
+
+def quantile_of_processes(
+    processes: Sequence[Sequence[float]],
+    p: float,
+    confidence: float = 0.99,
+    ordered: Sequence[float] | None = None,
+) -> Quantile | None:
+    """Return the p-quantile of the samples of some processes by nearest rank, with bounds from order statistics.
+
+    The processes may differ: how many samples are beyond a number then varies less than among samples of one kind
+    (Hoeffding 1956). Samples that follow each other count as fewer. Returns None where the samples count as too few to
+    support it: an upper bound with this confidence would have no sample beyond it (at 99 %: p90 needs 64, p95 130,
+    p99 662, p99.9 6636; the counts of MLPerf's early stopping with one query beyond the target). `ordered` are all
+    samples, ascending, where one has them.
     """
-    places = quantile_places(len(samples), p, confidence)
+    n = sum(map(len, processes))
+    if n < samples_needed(p, confidence):
+        return None
+    if ordered is None:
+        ordered = _ordered([sample for samples in processes for sample in samples])
+    independent = independent_beyond(processes, ordered[ceil(n * p) - 1])
+    places = quantile_places(n, p, confidence, independent)
     if places is None:
         return None
-    ordered = _ordered(samples)
     value, lower, upper = (ordered[place] for place in places)
-    return Quantile(value, lower, upper, len(samples))
+    return Quantile(value, lower, upper, n, independent)
 
 
 @cache
-def quantile_places(n: int, p: float, confidence: float = 0.99) -> tuple[int, int, int] | None:
-    """Return the indices, among n ordered samples, of the p-quantile and its lower and upper bound; None of too few."""
-    if n < samples_needed(p, confidence):
+def quantile_places(
+    n: int, p: float, confidence: float = 0.99, independent: int | None = None
+) -> tuple[int, int, int] | None:
+    """Return the indices, among n ordered samples, of the p-quantile and its lower and upper bound; None of too few.
+
+    `independent` is how many independent samples they count as; None: all.
+    """
+    count = n if independent is None else independent
+    if count < samples_needed(p, confidence):
         return None
     from scipy.special import bdtr  # takes 0.3 s to import
 
     # the r-th smallest (from 1) is at least the quantile with probability P(Binomial(n, p) < r)
-    upper = next(r for r in range(ceil(n * p), n + 1) if bdtr(r - 1, n, p) >= confidence)
-    lower = next(r for r in range(ceil(n * p), -1, -1) if r == 0 or bdtr(r - 1, n, p) <= 1 - confidence)
-    return ceil(n * p) - 1, max(lower, 1) - 1, upper - 1
+    upper = next(r for r in range(ceil(count * p), count + 1) if bdtr(r - 1, count, p) >= confidence)
+    lower = next(r for r in range(ceil(count * p), -1, -1) if r == 0 or bdtr(r - 1, count, p) <= 1 - confidence)
+    return ceil(n * p) - 1, (max(lower, 1) - 1) * n // count, ceil(upper * n / count) - 1
+
+
+LEAST_PROCESSES = 3  # of two that are alike by chance nothing is told of another
+LEAST_OF_EACH = 100  # samples of each: of fewer the p99 by nearest rank is the largest
+
+
+def bound_of_another(processes: Sequence[Sequence[float]], p: float = 0.99, confidence: float = 0.99) -> float | None:
+    """Return an upper bound of the p-quantile that another process has, with this confidence if such are log-normal.
+
+    It is Student's prediction bound from the quantile of each of these, and no less than the bound of these. None of
+    under LEAST_PROCESSES, or where one has under LEAST_OF_EACH samples.
+    """
+    these = quantile_of_processes(processes, p, confidence)
+    n = len(processes)
+    if these is None or n < LEAST_PROCESSES or min(map(len, processes)) < LEAST_OF_EACH:
+        return None
+    import numpy as np
+    from scipy.special import stdtrit
+
+    places = [ceil(len(samples) * p) - 1 for samples in processes]
+    logs = [log(np.partition(samples, place)[place]) for samples, place in zip(processes, places, strict=True)]
+    return max(these.upper, exp(fmean(logs) + float(stdtrit(n - 1, confidence)) * stdev(logs) * sqrt(1 + 1 / n)))
 
 
 @cache
@@ -103,11 +167,15 @@ def samples_needed(p: float, confidence: float = 0.99) -> int:
     return n
 
 
-def is_beyond(within: int, samples: int, p: float = 0.99, confidence: float = 0.99) -> bool:
-    """Return whether so few of the samples are `within` a limit that the p-quantile is surely beyond it."""
+def is_beyond(within: int, samples: int, independent: int, p: float = 0.99, confidence: float = 0.99) -> bool:
+    """Return whether so few of the samples are `within` a limit that the p-quantile is surely beyond it.
+
+    `independent` is as how many independent samples these count, with the same share within.
+    """
     from scipy.special import bdtr
 
-    return bool(bdtr(within, samples, p) <= 1 - confidence)
+    beyond = (samples - within) * independent // samples
+    return bool(bdtr(independent - beyond, independent, p) <= 1 - confidence)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from bench.records.record import GPU_HOW, Record
 from bench.records.record import SAMPLES as FIELDS
 from bench.records.same import in_words, unusual
 from bench.records.speed import images_per_second, share_of_others
-from bench.stats import median_places, quantile_places
+from bench.stats import median_interval, quantile
 
 TAILS = {"p90": 0.9, "p99": 0.99}
 SHARED = ("case", "axes", "sweep", "seed", "weights", "input", "network", "plan", "environment")  # heads of paths
@@ -59,14 +59,14 @@ COLUMNS: dict[str, Column] = {
     "started": Column("time", "started", "UTC"),
     "wall_s": Column("float", "wall_s", "s: the process from start to end"),
     "p50_ns": Column("float", "latency_ns.p50", "ns: median latency, throttled samples left out, as in all of these"),
-    "p50_low_ns": Column("float", "latency_ns.low", "ns: its 95 % interval, from order statistics"),
+    "p50_low_ns": Column("float", "latency_ns.low", "ns: its 95 % interval, of samples that follow each other"),
     "p50_high_ns": Column("float", "latency_ns.high", "ns"),
-    "p90_ns": Column("float", "latency_ns.p90", "ns: 90 % of latencies are at most this; NaN of under 64 samples"),
-    "p90_low_ns": Column("float", "latency_ns.p90_low", "ns: its lower bound, with 99 % confidence by itself"),
-    "p90_high_ns": Column("float", "latency_ns.p90_high", "ns: its upper bound, with 99 % confidence by itself"),
-    "p99_ns": Column("float", "latency_ns.p99", "ns: 99 % of latencies are at most this; NaN of under 662 samples"),
-    "p99_low_ns": Column("float", "latency_ns.p99_low", "ns: its lower bound, with 99 % confidence by itself"),
-    "p99_high_ns": Column("float", "latency_ns.p99_high", "ns: its upper bound, with 99 % confidence by itself"),
+    "p90_ns": Column("float", "latency_ns.p90", "ns: 90 % of latencies are at most it; NaN of under 64 that count"),
+    "p90_low_ns": Column("float", "latency_ns.p90_low", "ns: lower bound of this process's, with 99 % confidence"),
+    "p90_high_ns": Column("float", "latency_ns.p90_high", "ns: upper bound of this process's, with 99 % confidence"),
+    "p99_ns": Column("float", "latency_ns.p99", "ns: 99 % of latencies are at most it; NaN of under 662 that count"),
+    "p99_low_ns": Column("float", "latency_ns.p99_low", "ns: lower bound of this process's, with 99 % confidence"),
+    "p99_high_ns": Column("float", "latency_ns.p99_high", "ns: upper bound of this process's, with 99 % confidence"),
     "samples": Column("int", "latency_ns.kept", "latency samples that count"),
     "dropped": Column("int", "latency_ns.dropped", "latency samples left out, as the machine throttled"),
     "gpu_p50_ns": Column("float", "gpu_ns.p50", "ns: median device time; NaN of records up to schema 2, see FORMAT"),
@@ -257,18 +257,19 @@ def _sample_statistics(record: Record, field: str, with_samples: bool) -> dict[s
     taken = getattr(record, field)
     if not taken and not with_samples:
         return {"kept": 0, "dropped": 0}
-    # a thousand samples sort in half the time that a list takes, which a few do not
-    ordered: Any = sorted(record.kept(field)) if len(taken) < FEW else np.sort(np.array(record.kept(field), np.int64))
+    kept: Any = record.kept(field)
+    if len(taken) >= FEW:  # a thousand samples sort in half the time that a list takes, which a few do not
+        kept = np.array(kept, np.int64)
+    ordered: Any = np.sort(kept) if len(taken) >= FEW else sorted(kept)
     n = len(ordered)
     statistics: dict[str, Any] = {"kept": n, "dropped": len(taken) - n}
     if n and record.status == "ok":
         statistics["p50"] = (int(ordered[(n - 1) // 2]) + int(ordered[n // 2])) / 2
-        if places := median_places(n):
-            statistics["low"], statistics["high"] = (int(ordered[place]) for place in places)
+        if field == "latency_ns" and (interval := median_interval(kept, ordered=ordered)):
+            statistics["low"], statistics["high"] = map(int, interval)
         for name, p in TAILS.items() if field == "latency_ns" else ():
-            if ranks := quantile_places(n, p):
-                columns = (name, f"{name}_low", f"{name}_high")
-                statistics |= {column: int(ordered[place]) for column, place in zip(columns, ranks, strict=True)}
+            if tail := quantile(kept, p, ordered=ordered):
+                statistics |= {name: int(tail.value), f"{name}_low": int(tail.lower), f"{name}_high": int(tail.upper)}
     if with_samples:
         statistics["all"] = np.array(taken, np.int64)
         statistics["throttled"] = np.array(record.throttled_indices(field), np.int64)

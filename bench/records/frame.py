@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import stats
+from bench import dependence, stats
 from bench.errors import Lost, StoreError
 from bench.files import writing
 from bench.kinds import PARQUET
@@ -292,6 +292,6 @@ def _fingerprint(file: Path, end: int) -> str:
 def _code_digest() -> str:
     """Return a digest of the code that turns lines into rows: an index written by other code is not used."""
     row_modules = (sys.modules[__name__], parse, columns, quality, same, record, speed, case, stats, archs, variants)
-    type_modules = (typed, misfit, parts, facts, plan, reading)  # which decide whether a line is a record
+    type_modules = (typed, misfit, parts, facts, plan, reading, dependence)  # whether a line is a record
     files = [Path(str(module.__file__)) for module in row_modules + type_modules]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

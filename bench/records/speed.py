@@ -42,6 +42,19 @@ class SpeedRatio(Interval):
         return self.samples >= LEAD_ROUNDS if self.basis == "rounds" else self.value - 1 >= LEAST_LEAD
 
 
+def against_all(rivals: int) -> float:
+    """Return the confidence of the interval of each lead of one that was picked after a look at all: Bonferroni's.
+
+    So a lead over every rival is wrong in one contest of twenty at the most, however many there are.
+    """
+    return 1 - 0.05 / max(1, rivals)
+
+
+def sureness(lead: SpeedRatio | None) -> tuple[bool, bool, float]:
+    """Return a key that is less for a lead that is less sure: least where nothing is shared, then without interval."""
+    return lead is not None, lead is not None and lead.is_lead, (lead.low or 0.0) if lead else 0.0
+
+
 def turn_rates(record: Record) -> Rates:
     """Return images/s by round and turn: the median over the turn's undisturbed windows; a turn without any is absent.
 

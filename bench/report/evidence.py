@@ -197,6 +197,11 @@ def _describe_other_work(runs: list[Record]) -> str:
     return f"OTHER WORK took {share}: stop it and run again"
 
 
+def describe_dependence(samples: int, independent: int) -> str:
+    """Return a clause on samples that count as fewer, as they follow each other; empty where they do not."""
+    return f" that count as {independent:,}, as they follow each other" if independent < samples else ""
+
+
 def why_no_memory(row: Row) -> str:
     """Return the reason why a row has no memory, as its records give it; empty where they are from before it."""
     number: Literal["device_process_unreadable", "host_resident_peak_unreadable"]

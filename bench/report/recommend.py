@@ -1,8 +1,8 @@
 """The best case under a budget, the runner-up and the evidence for both; or why the records cannot decide.
 
-A limit is met, or violated, only where the records show it: a p99 by its order-statistic bounds, so that no luck of the
-sampling stands behind it. A case that may or may not meet a limit is undecided: it is listed, with the run that would
-decide.
+A limit is met, or violated, only where the records show it: a p99 of these processes by its order-statistic bounds, so
+that no luck of the sampling stands behind it. A case that may or may not meet a limit is undecided: it is listed, with
+the run that would decide.
 """
 
 from __future__ import annotations
@@ -13,10 +13,19 @@ from dataclasses import dataclass, field
 from math import ceil, inf
 from typing import Literal
 
+from bench.dependence import independent_beyond
 from bench.records.record import STATUSES, Record
 from bench.records.same import by_way
-from bench.records.speed import SpeedRatio, disturbed_turns, images_per_second, other_work, speed_ratio
-from bench.report.evidence import describe_reliability, disturbance, why_no_energy, why_no_memory
+from bench.records.speed import (
+    SpeedRatio,
+    against_all,
+    disturbed_turns,
+    images_per_second,
+    other_work,
+    speed_ratio,
+    sureness,
+)
+from bench.report.evidence import describe_dependence, describe_reliability, disturbance, why_no_energy, why_no_memory
 from bench.report.price import Limited, agreement_limit, loss_limit
 from bench.report.rows import Row, joules_per_image, rows_from_records
 from bench.stats import is_beyond, ratio, samples_needed
@@ -119,12 +128,14 @@ def _assess_price(assessment: Assessment, budget: Budget) -> None:
 
 
 def _assess_p99(assessment: Assessment, limit_ns: float) -> None:
-    """Compare the p99 with its limit; too few samples, or too many close to the limit, leave it undecided."""
+    """Compare the p99 of these processes with its limit: too few samples, or too many near it, leave it undecided."""
     samples, p99 = assessment.row.samples, assessment.row.p99
     if p99 and p99.upper <= limit_ns:
         return
-    within, limit = int((assessment.row.latency_samples <= limit_ns).sum()), f"{limit_ns / 1e6:g} ms"
-    if is_beyond(within, samples, P, CONFIDENCE):
+    latencies, limit = assessment.row.latencies, f"{limit_ns / 1e6:g} ms"
+    within = sum(int((each <= limit_ns).sum()) for each in latencies)
+    independent = p99.independent if p99 else independent_beyond(latencies, limit_ns)
+    if is_beyond(within, samples, independent, P, CONFIDENCE):
         others = max(other_work(assessment.row.records), default=0.0)
         if not others:
             assessment.violated.append(f"p99 over {limit}")
@@ -132,10 +143,10 @@ def _assess_p99(assessment: Assessment, limit_ns: float) -> None:
         assessment.undecided.append(f"p99 over {limit}, while other work took {others:.0%} of this machine's time")
         assessment.samples_missing, assessment.disturbed = samples_needed(P), True
         return
-    next_look = max(samples_needed(P), SAMPLE_GROWTH * samples)
-    needed = samples_to_decide(samples, samples - within)
-    assessment.samples_missing = min(next_look, needed) - samples
-    why = f"{samples} samples, p99 needs {samples_needed(P)}"
+    needed = samples_to_decide(independent, ceil((samples - within) * independent / samples))
+    needed = min(max(samples_needed(P), SAMPLE_GROWTH * independent), needed)
+    assessment.samples_missing = ceil(needed * samples / independent) - samples
+    why = f"{samples} samples{describe_dependence(samples, independent)}, p99 needs {samples_needed(P)}"
     if p99:
         between = f"between {p99.lower / 1e6:.4g} and {p99.upper / 1e6:.4g}"
         why = f"p99 is {p99.value / 1e6:.4g} ms, each bound with 99 % confidence {between}"
@@ -171,7 +182,8 @@ class Choice:
     excluded: Counter[str]  # reason -> cases
     unmeasured: list[Record] = field(default_factory=list)  # throttled: of cases that have no speed for that alone
     eight_bits: list[Assessment] = field(default_factory=list)  # left out, as no limit says what they may cost
-    advantage: SpeedRatio | None = None  # of the best over the runner-up, in what they share
+    challenger: Assessment | None = None  # the fitting case that is closest to disprove that the best is the best
+    advantage: SpeedRatio | None = None  # of the best over it, in what they share
     disturbance: str = ""  # the reason why speeds here are the machine's, too, as in the answer
     evidence: str = ""  # how reliable the rows are, as below every table
 
@@ -205,7 +217,7 @@ class Choice:
 
     @property
     def clear(self) -> bool | None:
-        """True if the advantage is a lead, as in every answer; None with too few samples for an interval.
+        """True if the best has a lead over every fitting case; None with too few samples for an interval of one.
 
         On a disturbed machine nothing is clear.
         """
@@ -249,10 +261,11 @@ def choose(records: Sequence[Record], budget: Budget, listed: bool = False) -> C
     ]
     if gains and max(gains) > 1:  # in what both share another is ahead, whose median is not
         fitting.insert(0, fitting.pop(gains.index(max(gains))))
-    if choice.best and choice.runner_up:
-        # the best is picked after looking at all: Bonferroni's correction for its comparisons with the others
-        confidence = 1 - 0.05 / (len(fitting) - 1)
-        choice.advantage = advantage(choice.best.row, choice.runner_up.row, objective, confidence, rows)
+    rivals = fitting[1:]
+    if choice.best and rivals:
+        confidence, best = against_all(len(rivals)), choice.best.row
+        leads = [(advantage(best, rival.row, objective, confidence, rows), rival) for rival in rivals]
+        choice.advantage, choice.challenger = min(leads, key=lambda lead: sureness(lead[0]))
     for case in undecided:
         if choice.best and choice.best.value and case.value:
             apart = SpeedRatio(objective.improvement(case.value, choice.best.value), None, None, "none", 0)

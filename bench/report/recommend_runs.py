@@ -133,12 +133,13 @@ def _more_rounds(choice: Choice, folders: Sequence[Path], env: Environment) -> I
         duration = _in_words(sum(row.records[-1].wall_s for row in rows) * rounds)
         why = f"Once this machine is quiet: {elsewhere(record, env)}{rounds} rounds may tell which is best ({duration})"
         yield why, command_again(["run"], record, [row.case for row in rows], "--rounds", rounds)
-    elif choice.best and choice.runner_up and rounds:
-        rows = [choice.best.row, choice.runner_up.row]
+    elif choice.best and choice.challenger and rounds:
+        rows = [choice.best.row, choice.challenger.row]
         folder = _folder(rows[0], folders)
         if len(_of_one_run(rows)) > 1 and folder == _folder(rows[1], folders) and folder.is_dir():
             duration = _duration(rows, folder, rounds, folders)
-            why = f"{elsewhere(rows[0].records[-1], env)}{rounds} rounds may tell the two apart ({duration})"
+            which = "the two" if choice.challenger is choice.runner_up else " and ".join(map(describe_case, rows))
+            why = f"{elsewhere(rows[0].records[-1], env)}{rounds} rounds may tell {which} apart ({duration})"
             yield why, _command(rows, folder, rounds)
 
 
@@ -182,14 +183,14 @@ def describe_case(row: Row) -> str:
 
 
 def rounds_to_separate(choice: Choice) -> int | None:
-    """Return the rounds in which the best would be clear of the runner-up, if the ratio is as estimated.
+    """Return the rounds in which the best would be clear of its challenger, if the ratio is as estimated.
 
     The interval narrows with the square root of the rounds. None if it is clear already, or would take MAX_ROUNDS.
     """
     ahead = choice.advantage
-    if ahead is None or choice.clear:
+    if choice.challenger is None or choice.clear:
         return None
-    if ahead.low is None or ahead.basis != "rounds":
+    if ahead is None or ahead.low is None or ahead.basis != "rounds":
         return LEAST_ROUNDS
     lead, half_width = ahead.value - 1, ahead.value - ahead.low
     needed = ceil(ahead.samples * (half_width / lead) ** 2) + 1 if lead > 0 else inf

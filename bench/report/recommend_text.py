@@ -11,21 +11,24 @@ from rich.table import Table
 
 from bench.records import quality
 from bench.records.again import NO_COMMAND
+from bench.records.speed import SpeedRatio
 from bench.report import views
 from bench.report.answer import times
-from bench.report.cells import MIB
+from bench.report.cells import MIB, Column
+from bench.report.evidence import describe_dependence
 from bench.report.recommend import OBJECTIVES, Assessment, Choice
 from bench.report.recommend_groups import Group, pareto_front
 from bench.report.recommend_runs import SHOWN, describe_case, useful_runs
-from bench.report.rows import Row, all_disturbed
-from bench.stats import share_interval
+from bench.report.rows import P99, Row, all_disturbed
+from bench.stats import LEAST_OF_EACH, LEAST_PROCESSES, samples_needed, share_interval
 from bench.text import WORDS, digits, grid, plural
 
 COLUMNS = (*views.CASE, views.IMAGES_PER_S, views.P50, replace(views.P99_BOUND, title="p99 ≤ ms"), views.MEMORY)
 AGREEMENT = replace(views.TOP1, show="{:.3g}".format)
 PRICE = (views.AGREE, views.LOSS)
 SPEEDS = (views.IMAGES_PER_S, views.P50, views.P99, views.P99_BOUND, views.SAMPLES)
-JSON_COLUMNS = (*SPEEDS, views.MEMORY, views.ENERGY, views.TOP1)
+ANOTHER = Column("p99 of another ≤", "p99_another_upper_ns", lambda row: row.p99_of_another)
+JSON_COLUMNS = (*SPEEDS, ANOTHER, views.MEMORY, views.ENERGY, views.TOP1)
 
 
 def print_recommendation(out: Console, groups: Sequence[Group], listed: bool) -> None:
@@ -50,6 +53,8 @@ def _print_choice(out: Console, group: Group) -> None:
         sentence = f"{verb} {describe_case(best.row)}: {digits(best.value or 0)} {objective.unit}."
         out.print(sentence, style="bold", markup=False)
         out.print(f"Evidence: {_evidence(best.row)}.", markup=False)
+        if choice.budget.p99_ns is not None:
+            out.print(_shown_for(best.row, choice.budget.p99_ns), markup=False)
         out.print(_runner_up(choice), markup=False)
     else:
         out.print(_why_no_choice(choice), style="bold", markup=False)
@@ -119,18 +124,23 @@ def _runner_up(choice: Choice) -> str:
     objective = OBJECTIVES[choice.budget.objective]
     text = f"Runner-up: {describe_case(second.row)}, {digits(second.value or 0)} {objective.unit}; they differ in "
     text += ", ".join(differing_axes(best.row, second.row)) + ". "
-    advantage = choice.advantage
+    advantage, rival = choice.advantage, choice.challenger or second
+    # the lead is over all: it is told of the case that leaves it the least sure
+    name = "" if rival is second else describe_case(rival.row)
     if advantage is None:
-        return text + "Nothing is shared by both, so their difference may be the machine's drift."
+        shared = f"with {name}" if name else "by both"
+        return text + f"Nothing is shared {shared}, so their difference may be the machine's drift."
     if advantage.low is None or advantage.high is None:
-        return text + f"The difference of {abs(advantage.value - 1):.0%} rests on one process each: it may be noise."
+        text += f"The difference{name and f' to {name}'} of {abs(advantage.value - 1):.0%}"
+        return text + " rests on one process each: it may be noise."
     interval = f"{advantage.low:.3f} to {advantage.high:.3f} over {advantage.samples} {advantage.basis}"
     verdict = "clear" if choice.clear else "a tie, within the noise"
     if advantage.low > 1 and not advantage.is_lead:
         verdict = "a tie, as other processes may be as far apart"
     if choice.disturbance:
         verdict = f"not told apart, as {choice.disturbance}"
-    return text + f"The best is {advantage.value:.3f} times better, {interval}: {verdict}."
+    than = name and f" than {name}, the least sure of its leads"
+    return text + f"The best is {advantage.value:.3f} times better{than}, {interval}: {verdict}."
 
 
 def differing_axes(row: Row, other: Row) -> list[str]:
@@ -172,8 +182,7 @@ def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
         "answer": choice.answer,
         "best": choice.best and _case_as_json(choice.best),
         "runner_up": choice.runner_up and _case_as_json(choice.runner_up),
-        "ahead": ratio
-        and {"ratio": ratio.value, "interval": [ratio.low, ratio.high], "basis": ratio.basis, "samples": ratio.samples},
+        "ahead": ratio and _lead_as_json(choice.challenger, ratio),
         "clear": choice.clear,
         "fitting": [case.row.case.name for case in choice.fitting],
         "undecided": [_case_as_json(case) for case in choice.undecided],
@@ -182,6 +191,12 @@ def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
         "excluded": dict(choice.excluded),
         "runs": [{"why": why, "command": command} for why, command in useful_runs(choice, group.folders)],
     }
+
+
+def _lead_as_json(rival: Assessment | None, lead: SpeedRatio) -> dict[str, Any]:
+    fields: dict[str, Any] = {"over": rival and rival.row.case.name, "choices": (rival and rival.row.choices) or None}
+    fields |= {"ratio": lead.value, "interval": [lead.low, lead.high], "basis": lead.basis, "samples": lead.samples}
+    return fields
 
 
 def group_as_rows(group: Group) -> list[dict[str, Any]]:
@@ -207,10 +222,7 @@ def _case_as_json(case: Assessment) -> dict[str, Any]:
 
 def _evidence(row: Row) -> str:
     """Return what the records show of a case beside the objective, and from how many samples."""
-    clauses, tail = [f"{row.rounds} {plural(row.rounds, 'process', 'processes')}"], "p99 not known"
-    if p99 := row.p99:
-        tail = f"p99 {digits(p99.value / 1e6)} ms, with 99 % confidence at most {digits(p99.upper / 1e6)}"
-    clauses.append(f"{tail} ({row.samples:,} samples)")
+    clauses = [f"{row.rounds} {plural(row.rounds, 'process', 'processes')}", _tail(row)]
     if row.memory is not None:
         where = "of this process on the device" if row.device == "cuda" else "resident on the host at most"
         clauses.append(f"{row.memory / MIB:,.0f} MiB {where}")
@@ -221,6 +233,31 @@ def _evidence(row: Row) -> str:
         at_least = f"at least {bound:.2f}, with 95 % confidence"
         clauses.append(f"top-1 agreement {top1:.3g} on {pictures} pictures ({at_least})")
     return "; ".join(clauses)
+
+
+def _tail(row: Row) -> str:
+    """Return the p99 of these processes with its bound, and what is known of another process's."""
+    p99 = row.p99
+    if not p99:
+        few = " that follow each other" * (row.samples >= samples_needed(P99))
+        return f"p99 not known ({row.samples:,} samples{few})"
+    of, another = "this process" if row.rounds == 1 else "these processes", row.p99_of_another
+    count = f"{row.samples:,} samples{describe_dependence(p99.samples, p99.independent)}"
+    tail = f"p99 of {of} {digits(p99.value / 1e6)} ms, with 99 % confidence at most {digits(p99.upper / 1e6)} ({count})"
+    bound = f"at most {digits(another / 1e6)} if processes differ as these do" if another else "is not known"
+    return f"{tail}, another process's {bound}"
+
+
+def _shown_for(row: Row, limit_ns: float) -> str:
+    """Return a sentence on the processes for which a limit of the p99 is shown, and what more rounds would add."""
+    of, another = "this process alone" if row.rounds == 1 else f"these {row.rounds} processes", row.p99_of_another
+    limit = f"The limit of {limit_ns / 1e6:g} ms is shown for {of}"
+    if another is None:
+        enough = f"{LEAST_PROCESSES} rounds of {LEAST_OF_EACH} samples or more"
+        return f"{limit}: {enough} would show what another process may have."
+    if another > limit_ns:
+        return f"{limit}; another may be over it (at most {digits(another / 1e6)} ms): more rounds may narrow that."
+    return f"{limit}, and for another if processes differ as these do: more rounds may find one that does not."
 
 
 def agreement_bound(row: Row) -> tuple[float, int, float] | None:
@@ -251,7 +288,8 @@ def _print_legend(out: Console, rows: Sequence[Row]) -> None:
     marks = f"! (images/s): {views.DISTURBED['!']}. " if any(row.is_disturbed for row in rows) else ""
     memory = "of the process on the device (NVML)" if on_gpu else "resident in the process at its peak"
     out.print(
-        "p99 ≤: the upper bound of the p99 with 99 % confidence, whatever the distribution (of 662 samples or more); "
+        "p99 ≤: the upper bound of these processes' p99 with 99 % confidence, whatever the distribution (of 662 "
+        "samples, more where these follow each other); "
         f"MiB: memory {memory}, the largest of the rounds; top-1: least share of pictures whose top class is that of a "
         "float64 reference; agree: percent of further pictures with float32's, ± the longer half of its 95 % interval; "
         "loss: percentage points that float32 has more right; undecided: the records do not show whether it is within "

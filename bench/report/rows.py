@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache, cached_property
 from statistics import median
 from typing import Any
@@ -17,9 +17,19 @@ from bench.records.record import Record
 from bench.records.same import Traits, Way, by_way, in_words
 from bench.records.speed import images_per_second, rate_interval, turn_rates, undisturbed
 from bench.roofline.floors import measured_ceilings
-from bench.stats import Quantile, noise, quantile_places, ratio
+from bench.stats import (
+    LEAST_PROCESSES,
+    Quantile,
+    bound_of_another,
+    noise,
+    quantile_of_processes,
+    ratio,
+    samples_needed,
+)
 from bench.text import USUAL
 from resnet.floors import Ceilings, Floor, described_floors
+
+P99, P999 = 0.99, 0.999
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,27 +164,36 @@ class Row:
         return sum(record.counts[1] for record in self.records)
 
     @property
-    def latency_samples(self) -> Any:
-        """These latencies in nanoseconds, ascending, as an array, which may be large."""
+    def latencies(self) -> list[Any]:
+        """These latencies in nanoseconds, an array for each round in the order taken. They may be large."""
         import numpy as np
 
-        return np.sort(np.concatenate([np.array(record.kept("latency_ns"), np.int64) for record in self.records]))
+        return [np.array(record.kept("latency_ns"), np.int64) for record in self.records]
 
     @cached_property
     def _tails(self) -> dict[float, Quantile]:
-        count = self.samples
-        places = {p: at for p in (0.99, 0.999) if (at := quantile_places(count, p))}
-        ordered: Any = self.latency_samples if places else ()
-        return {p: Quantile(*map(int, (*ordered[[*at]], count))) for p, at in places.items()}
+        import numpy as np
+
+        if not (supported := [p for p in (P99, P999) if self.samples >= samples_needed(p)]):
+            return {}
+        latencies = self.latencies
+        ordered: Any = np.sort(np.concatenate(latencies))
+        tails = {p: quantile_of_processes(latencies, p, ordered=ordered) for p in supported}
+        return {p: Quantile(*map(int, astuple(tail))) for p, tail in tails.items() if tail}
 
     @property
     def p99(self) -> Quantile | None:
-        """The p99 of the latency over all rounds; None where their samples do not support it."""
-        return self._tails.get(0.99)
+        """The p99 of the latency of these rounds together; None where their samples do not support it."""
+        return self._tails.get(P99)
 
     @property
     def p999(self) -> Quantile | None:
-        return self._tails.get(0.999)
+        return self._tails.get(P999)
+
+    @cached_property
+    def p99_of_another(self) -> float | None:
+        """The bound in ns, with 99 % confidence, of the p99 that another process has; None of too few rounds."""
+        return bound_of_another(self.latencies, P99) if self.p99 and self.rounds >= LEAST_PROCESSES else None
 
     def peak_memory(self, number: MemoryNumber) -> int | None:
         """Return the largest of a memory number over the rounds, in bytes.

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bench.commands import command_line
+from bench.dependence import independent_beyond
 from bench.errors import StoreError
 from bench.machine.environment import environment
 from bench.plans.words import heading
@@ -159,9 +160,9 @@ def processes(capacity: Capacity) -> int:
 
 def _is_surely_late(capacity: Capacity) -> bool:
     """Return whether the p99 of a request that is alone is over the limit, by its bound or by samples enough."""
-    samples = [ns for times in capacity.service.rounds[capacity.batching.sizes[0]] for ns in times]
-    within = sum(ns <= capacity.limit_ns for ns in samples)
-    return len(samples) >= samples_needed(0.99) or is_beyond(within, len(samples))
+    rounds, limit_ns = capacity.service.rounds[capacity.batching.sizes[0]], capacity.limit_ns
+    samples, within = sum(map(len, rounds)), sum(ns <= limit_ns for times in rounds for ns in times)
+    return samples >= samples_needed(0.99) or is_beyond(within, samples, independent_beyond(rounds, limit_ns))
 
 
 def few_samples(capacity: Capacity) -> dict[int, int]:

@@ -12,6 +12,7 @@ from bench.stats import (
     is_precise,
     loss_interval,
     median_interval,
+    median_places,
     noise,
     paired_interval,
     pictures_to_tell,
@@ -53,22 +54,35 @@ def test_the_interval_covers_the_true_median(n: int) -> None:
     assert covered / trials >= 0.93
 
 
-@given(st.lists(st.integers(1, 10**12), min_size=6, max_size=200), st.integers(2, 1000), st.randoms())
-def test_scale_and_order_change_nothing(samples: list[int], factor: int, shuffled: random.Random) -> None:
+@given(st.lists(st.integers(1, 10**12), min_size=6, max_size=200), st.integers(2, 1000))
+def test_scale_changes_nothing(samples: list[int], factor: int) -> None:
     interval = median_interval(samples)
     assert interval is not None
     assert interval[0] <= median(samples) <= interval[1]
-    mixed = list(samples)
-    shuffled.shuffle(mixed)
-    assert median_interval(mixed) == interval
     assert noise([factor * sample for sample in samples]) == pytest.approx(noise(samples))
+    assert median_interval(samples[::-1]) == interval  # time has no direction
+
+
+@given(st.lists(st.integers(1, 10**12), min_size=6, max_size=200))
+def test_samples_in_an_order_are_never_surer_than_independent_ones(samples: list[int]) -> None:
+    interval, places = median_interval(samples), median_places(len(samples))
+    assert interval
+    assert places
+    ordered = sorted(samples)
+    assert interval[0] <= ordered[places[0]]
+    assert interval[1] >= ordered[places[1]]
 
 
 @pytest.mark.parametrize(("p", "count"), [(0.9, 64), (0.95, 130), (0.97, 219), (0.99, 662), (0.999, 6636)])
 def test_the_counts_that_support_a_quantile_are_mlperfs(p: float, count: int) -> None:
     assert samples_needed(p) == count
-    assert quantile(list(range(count - 1)), p) is None
-    assert quantile(list(range(count)), p) is not None
+    assert quantile(shuffled(count - 1), p) is None
+    assert quantile(shuffled(count), p) is not None
+
+
+def shuffled(count: int) -> list[int]:
+    """The whole numbers under `count`, in no order: in theirs, each would follow the one before."""
+    return random.Random(count).sample(range(count), count)
 
 
 @pytest.mark.parametrize(("p", "n"), [(0.5, 50), (0.9, 200), (0.99, 700), (0.99, 5000)])
@@ -80,24 +94,25 @@ def test_bounds_of_quantiles_hold_as_often_as_they_say(p: float, n: int) -> None
         return draw.lognormvariate(0, 0.1) + (3.0 if draw.random() < 0.02 else 0.0)
 
     truth = sorted(sample() for _ in range(400_000))[int(400_000 * p)]
-    found = [quantile([sample() for _ in range(n)], p) for _ in range(300)]
-    assert all(q is not None and q.lower <= q.value <= q.upper for q in found)
+    every = [quantile([sample() for _ in range(n)], p) for _ in range(300)]
+    tails = [tail for tail in every if tail]  # one in a hundred seems to follow each other, and counts as too few
+    assert len(tails) >= 290
+    assert all(tail.lower <= tail.value <= tail.upper for tail in tails)
     # 300 trials at 99 % have under 291 hits once in a thousand times
-    assert sum(q.upper >= truth for q in found if q) >= 291
-    assert sum(q.lower <= truth for q in found if q) >= 291
+    assert sum(tail.upper < truth for tail in tails) <= 9
+    assert sum(tail.lower > truth for tail in tails) <= 9
 
 
-@given(st.lists(st.floats(0.1, 1e9), min_size=64, max_size=300), st.floats(0.01, 1000), st.randoms())
-def test_quantiles_scale_and_know_no_order(samples: list[float], factor: float, shuffled: random.Random) -> None:
-    found = quantile(samples, 0.9)
-    mixed = [factor * sample for sample in samples]
-    shuffled.shuffle(mixed)
-    scaled = quantile(mixed, 0.9)
-    assert found is not None
+@given(st.lists(st.floats(0.1, 1e9), min_size=64, max_size=300), st.floats(0.01, 1000))
+def test_quantiles_scale(samples: list[float], factor: float) -> None:
+    tail, scaled = quantile(samples, 0.9), quantile([factor * sample for sample in samples], 0.9)
+    if tail is None:  # these follow each other
+        assert scaled is None
+        return
     assert scaled is not None
-    assert scaled.value == pytest.approx(factor * found.value)
-    assert scaled.upper == pytest.approx(factor * found.upper)
-    assert scaled.lower == pytest.approx(factor * found.lower)
+    assert scaled.value == pytest.approx(factor * tail.value)
+    assert scaled.upper == pytest.approx(factor * tail.upper)
+    assert scaled.lower == pytest.approx(factor * tail.lower)
 
 
 def test_what_is_no_number_is_refused() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from bench.dependence import next_look
 from bench.plans.plan import Settings
 from bench.stats import noise
 from bench.worker.measure.clock import Clock
@@ -131,14 +132,15 @@ class _Rule:
         self._clock, self._settings, self._start = clock, settings, clock.now()
         self._minimum_s, self._limit_s = share * settings.latency_s, share * settings.latency_limit_s
         self._reached: float | None = None
+        self._next_look = settings.samples
 
     def over(self, ns: Sequence[int]) -> bool:
         spent, count = (self._clock.now() - self._start) / NS, len(ns)
         if count < self._settings.samples or spent < self._minimum_s:
             return False
         limit = spent >= self._limit_s
-        # not after every sample: sorting thousands of them each time would let the device cool in between
-        if limit or count < 64 or count % 64 == 0:
+        if limit or count >= self._next_look:
+            self._next_look = next_look(count)
             self._reached = noise(ns)
             return limit or self._is_precise()
         return False

@@ -1,5 +1,6 @@
 """Records as rows and columns, and what is damaged, missing, or being written."""
 
+import random
 from pathlib import Path
 from statistics import median
 
@@ -95,7 +96,7 @@ def test_throttled_samples_are_left_out_and_counted(tmp_path: Path) -> None:
 def test_a_tail_stands_with_its_bounds_where_the_samples_support_it(
     tmp_path: Path, count: int, tails: tuple[str, ...]
 ) -> None:
-    samples = [1000 + (7919 * place) % count for place in range(count)]
+    samples = random.Random(count).sample(range(1000, 1000 + count), count)
     row = load(write(tmp_path / "r", quick(latency_ns=samples))).iloc[0]
     for name, p in (("p90", 0.9), ("p99", 0.99)):
         expected = quantile(samples, p)

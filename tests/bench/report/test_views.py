@@ -1,5 +1,6 @@
 """Columns and views: digits, what is told only where it is known, and room."""
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_a_tail_is_told_only_where_the_samples_support_it(record: Make) -> None:
     shown = VIEWS["tail"]
 
     def told(count: int, rounds: int = 1) -> dict[str, str]:
-        samples = list(range(1_000_000, 1_000_000 + count))
+        samples = random.Random(count).sample(range(1_000_000, 1_000_000 + count), count)
         row = rows_from_records(
             [record("resnet50/eager/fp32/b1/i224/stream", latency_ns=samples, round=k) for k in range(rounds)]
         )[0]
@@ -78,7 +79,7 @@ def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(
         "gpu_how": "held",
         "flushed_ns": [345_678] * 15,
         "flushed_gpu_ns": [234_567] * 15,
-        "latency_ns": [345_678 + k for k in range(6700)],
+        "latency_ns": random.Random(0).sample(range(345_678, 352_378), 6700),
         "cold": {"import_s": 12.3, "build_s": 1.5, "prepare_s": 123.4, "place_s": 0.1, "first_call_s": 12.3}
         | {"caches": "partly", "artefact": {"kind": "state dict", "bytes": 123_456_789, "load_s": 123.4}},
         "memory": dict.fromkeys(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.machine.readings import Readings
 from bench.plans.plan import Settings
+from bench.stats import median_places, noise
 from bench.worker.measure.measure import measure, measure_flushed
 from bench.worker.measure.measured import Measured, as_ranges
 from tests.bench.worker.measure.clocks import INPUTS, MS, FakeClock, forever, throttled_between
@@ -32,6 +33,24 @@ def test_noisy_samples_stop_at_the_time_limit_and_say_so() -> None:
     assert found.latency.stop["rule"] == "time"
     assert found.latency.stop["reached"] > 0.001
     assert sum(found.latency.ns) / 1e9 == pytest.approx(4.0, rel=0.1)
+
+
+def test_samples_that_follow_each_other_go_on_until_their_own_interval_is_narrow() -> None:
+    """As independent ones they would end at the first look, with an interval that holds four times in ten."""
+    draw, last = random.Random(1), 0.0
+
+    def following() -> int:
+        nonlocal last
+        last = 0.9 * last + 0.436 * draw.gauss(0, 1)
+        return int(10 * MS * (1 + 0.04 * last))
+
+    clock = FakeClock(iter(following, None))
+    found = measure(clock.run, INPUTS, clock, Settings(latency_limit_s=30.0))
+    ns = found.latency.ns
+    assert found.latency.stop == {"rule": "noise", "asked": 0.02, "reached": noise(ns)}  # as tables print it
+    assert len(ns) > 300
+    low, high = median_places(100) or (0, 0)
+    assert (sorted(ns[:100])[high] - sorted(ns[:100])[low]) / 2 <= 0.02 * median(ns[:100])
 
 
 def test_slow_executions_get_the_least_count_of_samples() -> None:
