@@ -7,9 +7,10 @@ count as n / (correlation time). Where the autocorrelation does not stand out of
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from math import ceil, isqrt, sin, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,27 +62,30 @@ def independent_of_median(samples: Sequence[float], middle: float) -> int:
     return max(1, int(n / max(1.0, of_autoregression, _correlation_time([series]))))
 
 
-def independent_beyond(processes: Sequence[Sequence[float]], level: float) -> int:
+def independent_beyond(
+    processes: Sequence[Sequence[float]], level: float, ordered: Sequence[float] | None = None
+) -> int:
     """Return as how many independent samples these count for the share from a level on; at most their number.
 
     Each process has its samples in the order taken. The level is lowered until BEYOND of them, or half, are from it on,
-    as fewer do not show how they follow each other.
+    as fewer do not show how they follow each other. `ordered` are all, ascending, where one has them.
     """
     n = sum(map(len, processes))
     if n < LEAST_SHOWN:
         return n
     import numpy as np
 
-    together, place = np.concatenate(processes), max(n // 2, n - BEYOND)
-    level = min(level, np.partition(together, place)[place])
+    if ordered is None:
+        ordered = cast(Sequence[float], np.sort(np.concatenate(processes)))
+    level = min(level, ordered[max(n // 2, n - BEYOND)])
     # most samples may be one tick of a clock
-    is_from = np.greater_equal if 2 * np.count_nonzero(together >= level) <= n else np.greater
+    is_from = np.greater_equal if 2 * bisect_left(ordered, level) >= n else np.greater
     series = [_centred(is_from(samples, level).astype(np.float64)) for samples in processes if len(samples)]
     return n if _stands_out(series, TAIL_STANDS_OUT) is None else max(1, int(n / _correlation_time(series)))
 
 
 def _centred(series: Array) -> Array:
-    return series - series.mean()
+    return series - series.sum() / len(series)
 
 
 def _stands_out(processes: Sequence[Array], errors: float) -> float | None:

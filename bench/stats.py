@@ -106,7 +106,7 @@ def quantile_of_processes(
         return None
     if ordered is None:
         ordered = _ordered([sample for samples in processes for sample in samples])
-    independent = independent_beyond(processes, ordered[ceil(n * p) - 1])
+    independent = independent_beyond(processes, ordered[ceil(n * p) - 1], ordered)
     places = quantile_places(n, p, confidence, independent)
     if places is None:
         return None

@@ -12,7 +12,8 @@ from resnet.calibration import METHOD, METHODS, PICTURES
 
 # NVML's counter ticks ten times a second, so that the energy of five seconds has an error of up to 4 %
 ENERGY_S = 5.0
-# Samples for a p99: those that it needs, and a tenth more, of which a busy machine may spoil some
+# Samples for a p99: those that it needs, and a tenth more, of which a busy machine may spoil some. Where they follow
+# each other they count as fewer, and it takes more rounds: the p99 is of all rounds together.
 P99_SAMPLES = ceil(1.1 * samples_needed(0.99))
 KINDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 P99_LIMIT_S = 3600.0  # so many samples of five seconds each

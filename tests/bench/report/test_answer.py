@@ -107,6 +107,18 @@ def test_a_lead_of_a_percent_is_none_of_one_process_each(record: Make) -> None:
     assert "1.0 % (1.0 to 1.0) faster than the next, eager/fp32" in answer(in_rounds)
 
 
+def test_a_winner_is_ahead_of_every_rival_not_of_the_next_alone(record: Make) -> None:
+    """Clear of the second; the noisy third may be the fastest."""
+    shares = {"compile": [1.2, 1.21] * 4, "eager": [1.0] * 8, "library-fused": [0.6, 1.5] * 4}
+    rounds = [
+        record(f"resnet50/{variant}/fp32/b1/i224/stream", round=number, ms=10 / share)
+        for variant, of_variant in shares.items()
+        for number, share in enumerate(of_variant)
+    ]
+    assert contest([one for one in rounds if one.case.variant != "library-fused"]).verdict == "winner"
+    assert contest(rounds).verdict == "unknown"
+
+
 @pytest.mark.parametrize("noisy", [(1, 2, 0.5, 1.5, 0.7, 1.2, 0.6, 1.1)])
 def test_intervals_that_overlap_name_no_winner_and_what_would_settle_it(record: Make, noisy: tuple[float, ...]) -> None:
     """Six windows or more of processes that ran one after the other."""
