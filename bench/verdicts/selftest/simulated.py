@@ -112,7 +112,7 @@ def claims(setting: Setting) -> list[dict[str, Any]]:
         for cases in (1, 20, 450):
             for metrics in (1, 3, 10):
                 sweeps = ceil(setting.sweeps / 4) * (100 if cases == 1 else 5 if cases == 20 else 1)
-                size = replace(setting, cases=cases, metrics=metrics, sweeps=ceil(sweeps / metrics**0.5))
+                size = replace(setting, cases=cases, metrics=metrics, sweeps=sweeps)
                 by_shape = [
                     rates(SHAPES[shape][1], design == "in turns", size, [0.01, LARGE_NOISE]) for shape in CLAIMED
                 ]

@@ -154,7 +154,7 @@ def test_the_command_writes_what_the_documents_show(folder: Path) -> None:
     text = (folder / "README.md").read_text()
     assert "| normal | in turns |" in text
     assert "`measured` draws from the rounds of 6 series of records" in text
-    assert "| apart | 20 | 3 | 0" in text  # the claims by cases and metrics
+    assert "| apart | 20 | 3 | 15 | " in text  # the claims by cases and metrics
     assert "| apart | 3 | 1 % | 0" in text
     assert "| in turns | 100 | 100 | - |" in text
     assert text.index("Apart, false alarms") < text.index("In turns, false alarms")

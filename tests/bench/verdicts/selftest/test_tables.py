@@ -1,10 +1,14 @@
 """What real runs' results say: false alarms, and a result that is missing."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from bench.cli import app
+from bench.verdicts.selftest import parts
 from bench.verdicts.selftest import tables as error_rates
 
 
@@ -29,3 +33,29 @@ def test_more_false_alarms_than_chance_gives_fail() -> None:
     assert not error_rates.meets_targets(result(["SLOWER", "SAME"] * 4 + same[:12]))
     assert not error_rates.meets_targets(result(same, ["it crashed"]))
     assert error_rates.false_alarms(result(["FASTER", "SAME", "AMBIGUOUS", "SLOWER"])) == (2, 2)
+
+
+def test_a_part_of_its_own_is_simulated_shown_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, bool]] = []
+
+    def simulate_history(seed: int, quick: bool) -> dict[str, Any]:
+        asked.append((seed, quick))
+        return {"found": 7}
+
+    def history_blocks(results: dict[str, Any]) -> list[error_rates.Block]:
+        return [error_rates.Block("A part", ("noise", "found"), 1, [("normal", str(results["found"]))])]
+
+    module = SimpleNamespace(simulate_history=simulate_history, history_blocks=history_blocks)
+    monkeypatch.setattr(parts, "import_module", lambda name: module)
+    monkeypatch.setattr(parts, "find_spec", lambda name: name.endswith("history") or None)
+    target = tmp_path / "history.json"
+    words = ["selftest", "--only", "history", "--quick", "--seed", "3", "-o", str(target)]
+    done = CliRunner().invoke(app, words, env={"COLUMNS": "80"})
+    assert done.exit_code == 0, done.output
+    assert asked == [(3, True)]
+    assert "A part:" in done.output
+    assert error_rates.read_error_rates(target)["history"] == {"found": 7}
+    assert "| normal | 7 |" in error_rates.section(tmp_path, "history.json")
+    refused = CliRunner().invoke(app, ["selftest", "--only", "processes"])
+    assert refused.exit_code == 2
+    assert "simulates nothing of processes" in refused.output
