@@ -149,11 +149,12 @@ VIEWS = {
             Column("p99.9 ≤", "p999_upper_ns", lambda row: row.p999 and row.p999.upper, ms),
         ),
         """Host time in ms; samples: latency samples that count; p50 ms: the rounds' median; p99, p99.9: percentiles of
-        the samples of all rounds; p99 ≤, p99.9 ≤: their upper bounds with 99 % confidence, whatever the distribution
+        the samples of all rounds; p99 ≤, p99.9 ≤: upper bounds of
+        these processes' percentiles with 99 % confidence, whatever the distribution; another process may have more
         """,
         {
-            "p99 ≤": {"-": "it needs 662 samples (--p99, or more --rounds)"},
-            "p99.9 ≤": {"-": "it needs 6636 samples (--p99, or more --rounds)"},
+            "p99 ≤": {"-": "it needs 662 samples, more where they follow each other (--p99, or more --rounds)"},
+            "p99.9 ≤": {"-": "it needs 6636 samples, more where they follow each other (--p99, or more --rounds)"},
         },
     ),
     "cold": View(
