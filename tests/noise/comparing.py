@@ -17,15 +17,16 @@ from tests.noise.shapes import SHAPES
 
 ALARMS = 0.05
 METRICS = ("latency", "throughput")
-TOGETHER = re.compile(r"\d+ of \d+ cases .*together|all cases|every case|whole machine|machine.* moved|moved together")
+TOGETHER = re.compile(r"\b(together|alike|all cases|every case)\b")
+PERCENT = re.compile(r"([+-]?\d+(?:\.\d+)?) %")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One comparison: cases and metrics called SLOWER or FASTER, and what its summary says."""
+    """One comparison: cases and metrics called SLOWER or FASTER; by what per cent its summary says that all moved."""
 
     alarms: frozenset[tuple[str, str, str]]
-    together: bool
+    together: tuple[float, ...]
     paired: frozenset[bool]
 
     def slower(self, case: int) -> int:
@@ -43,7 +44,12 @@ def read(answer: Answer) -> Judged:
     alarms = frozenset(
         (one["case"], one["metric"], one["word"]) for one in verdicts if one["word"] in ("SLOWER", "FASTER")
     )
-    said = any(TOGETHER.search(sentence) for sentence in answer.json["summary"])
+    said = tuple(
+        float(figure)
+        for sentence in answer.json["summary"]
+        if TOGETHER.search(sentence)
+        for figure in PERCENT.findall(sentence)
+    )
     return Judged(alarms, said, frozenset(one["paired"] for one in verdicts))
 
 
@@ -82,9 +88,8 @@ def moved_together(lab: Lab, sweeps: int, cases: int) -> Iterator[Measured]:
     judged = many(lab, shape, "apart", sweeps, 10, cases)
     alarmed = sum(bool(one.alarms) for one in judged)
     yield Measured("apart: a machine's move makes alarms of cases", shape.name, alarmed, sweeps, most=ALARMS)
-    yield Measured(
-        "apart: it is said that all moved", shape.name, sum(one.together for one in judged), sweeps, least=0.95
-    )
+    said = sum(any(4 < abs(percent) < 6 for percent in one.together) for one in judged)
+    yield Measured("apart: it is said that all moved, and by how much", shape.name, said, sweeps, least=0.95)
 
 
 def power(lab: Lab, sweeps: int, cases: int) -> Iterator[Measured]:

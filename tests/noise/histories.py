@@ -82,7 +82,7 @@ def near(places: Sequence[int], place: int, within: int) -> bool:
     return any(abs(one - place) <= within for one in places)
 
 
-def planted(lab: Lab, stores: int) -> Iterator[Measured]:
+def planted(lab: Lab, stores: int, cases: int = 10) -> Iterator[Measured]:
     """Count changes that are found: a bump, a step in the middle, and a step of which there are five commits yet."""
     for label, commits, begin, end, size, edges, within, least in (
         ("+30 % over commits 17 to 24 of 40, both edges", 40, 16, 24, 0.30, (16, 24), 1, 0.90),
@@ -94,7 +94,7 @@ def planted(lab: Lab, stores: int) -> Iterator[Measured]:
         rng = lab.chance("planted", label)
         seen, wrong = 0, 0
         for _ in range(stores):
-            starts, slow = nights(rng, NIGHTS[0], commits, 10)
+            starts, slow = nights(rng, NIGHTS[0], commits, cases)
             slow[:, begin:end, 0] += np.log1p(size)
             places = changes(lab, rng, starts, slow)
             mine = [places.get((name(0), metric), []) for metric in ("latency", "throughput")]
@@ -105,7 +105,7 @@ def planted(lab: Lab, stores: int) -> Iterator[Measured]:
 
 
 def many_series(lab: Lab, cases: int = 510, commits: int = 20) -> Measured:
-    """Count the metrics of a case that takes twice as long from half of the commits on, among over a thousand series."""
+    """Count the metrics of a case that takes twice as long from half of the commits on, among over 1,000 series."""
     rng = lab.chance("many series", cases)
     starts, slow = nights(rng, NIGHTS[0], commits, cases)
     slow[:, commits // 2 :, 0] += np.log(2)

@@ -20,7 +20,7 @@ LIMIT_MS = 1.0
 
 
 def mixture_p99(at: Floats) -> Floats:
-    """Return the 99th percentile of the log time of all that a case's processes do; `at` is of shape [case, process]."""
+    """Return the 99th percentile of the log time of a case's processes together; `at` is of shape [case, process]."""
     cdf = np.vectorize(NormalDist().cdf)
     low, high = at.min(axis=1), at.max(axis=1) + 6 * WITHIN
     for _ in range(60):

@@ -14,9 +14,13 @@ from tests.noise.measured import Lab, Measured, bears
 from tests.noise.shapes import SHAPES
 from tests.noise.tails import medians, p99
 
-RULE = pytest.mark.xfail(strict=True, reason="waits for a rule of compare that knows of machines that move")
-HISTORY = pytest.mark.xfail(strict=True, reason="waits for another segmentation of histories")
-WITHIN = pytest.mark.xfail(strict=True, reason="waits for intervals that know of correlated samples")
+RULE = pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="waits for a rule of compare that knows of machines that move"
+)
+HISTORY = pytest.mark.xfail(strict=True, raises=AssertionError, reason="waits for another segmentation of histories")
+WITHIN = pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="waits for intervals that know of correlated samples"
+)
 NIGHT = {shape.name: shape for shape in NIGHTS}
 
 
@@ -28,20 +32,19 @@ def alarmed(lab: Lab, shape: str, design: str, sweeps: int, cases: int) -> Measu
 
 @RULE
 def test_a_machine_that_moved_is_one_sentence_and_no_alarm(lab: Lab) -> None:
-    assert all(map(bears, moved_together(lab, 6, 20)))
+    assert all(map(bears, moved_together(lab, 4, 20)))
 
 
 @RULE
-@pytest.mark.parametrize("shape", ["ar.9", "sticky", "drift", "throttled-s"])
+@pytest.mark.parametrize("shape", ["ar.9", "drift", "throttled-s"])
 def test_apart_noise_that_lasts_is_no_alarm(lab: Lab, shape: str) -> None:
-    assert bears(alarmed(lab, shape, "apart", 10, 20))
+    assert bears(alarmed(lab, shape, "apart", 8, 20))
 
 
 @RULE
-@pytest.mark.parametrize("design", ["apart", "turns"])
-def test_one_disturbed_round_hides_no_slowdown(lab: Lab, design: str) -> None:
-    judged = many(lab, SHAPES["disturbed"], design, 6, 10, 40, 0.03)
-    assert bears(Measured("power", "disturbed", sum(one.slower(0) for one in judged), 12, least=0.9))
+def test_one_disturbed_round_hides_no_slowdown(lab: Lab) -> None:
+    judged = many(lab, SHAPES["disturbed"], "apart", 5, 10, 30, 0.03)
+    assert bears(Measured("power", "disturbed", sum(one.slower(0) for one in judged), 10, least=0.9))
 
 
 @RULE
@@ -52,18 +55,18 @@ def test_three_rounds_show_a_fifth(lab: Lab) -> None:
 
 @HISTORY
 def test_a_bump_is_two_changes(lab: Lab) -> None:
-    bump, _ = next(pair for pair in zip(*[iter(planted(lab, 3))] * 2, strict=True))
+    bump, _ = next(pair for pair in zip(*[iter(planted(lab, 3, cases=4))] * 2, strict=True))
     assert bears(bump)
 
 
 @HISTORY
 def test_nights_that_are_alike_their_neighbours_are_no_change(lab: Lab) -> None:
-    assert bears(false_changes(lab, NIGHT["ar.7"], 4, cases=10, commits=60))
+    assert bears(false_changes(lab, NIGHT["ar.9"], 5, cases=8, commits=50))
 
 
 @HISTORY
 def test_over_a_thousand_series_hide_no_doubling(lab: Lab) -> None:
-    assert bears(many_series(lab))
+    assert bears(many_series(lab, 501, 14))
 
 
 @WITHIN
