@@ -121,7 +121,7 @@ CHECKS: dict[str, Check] = {
 def main() -> int:
     options = parse()
     broken = 0
-    print(f"{'claim':<58} | {'shape':<14} | {'measured (95 % interval)':<36} | holds")
+    print(f"{'claim':<66} | {'shape':<20} | {'measured (95 % interval)':<36} | holds")
     with tempfile.TemporaryDirectory(prefix="noise-") as place:
         os.environ["RESNET_CACHE"] = str(Path(place) / "cache")  # what the product keeps of records goes with them
         lab = Lab(Path(place), options.seed)

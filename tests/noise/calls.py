@@ -28,16 +28,16 @@ def call(*words: str | Path) -> Answer:
     """Run `bench WORDS --json` in this process, which spares the second that a start takes."""
     from bench.cli import app  # the public app, as `python -m bench` runs it
 
-    said, told = io.StringIO(), io.StringIO()
+    answer, errors = io.StringIO(), io.StringIO()
     code = 0
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
+    with contextlib.redirect_stdout(answer), contextlib.redirect_stderr(errors):
         try:
             app([*map(str, words), "--json", "--quiet"], standalone_mode=True)
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
     if code == 2:
-        raise RuntimeError(f"bench {' '.join(map(str, words))}: {told.getvalue()}")
-    return Answer(code, _parsed(said.getvalue()))
+        raise RuntimeError(f"bench {' '.join(map(str, words))}: {errors.getvalue()}")
+    return Answer(code, _parsed(answer.getvalue()))
 
 
 def call_apart(*words: str | Path) -> Answer:

@@ -38,19 +38,21 @@ class Judged:
         return any(alarm[0] != name(case) for alarm in self.alarms)
 
 
-def read(answer: Answer) -> Judged:
-    """Read the JSON of `bench compare`."""
+def read(answer: Answer, cases: int) -> Judged:
+    """Read the JSON of `bench compare`, which must have a verdict on each case and metric."""
     verdicts = [one for one in answer.json["verdicts"] if one["metric"] in METRICS]
+    if len(verdicts) != len(METRICS) * cases:
+        raise RuntimeError(f"{len(verdicts)} verdicts on {cases} cases")
     alarms = frozenset(
         (one["case"], one["metric"], one["word"]) for one in verdicts if one["word"] in ("SLOWER", "FASTER")
     )
-    said = tuple(
+    percents = tuple(
         float(figure)
         for sentence in answer.json["summary"]
         if TOGETHER.search(sentence)
         for figure in PERCENT.findall(sentence)
     )
-    return Judged(alarms, said, frozenset(one["paired"] for one in verdicts))
+    return Judged(alarms, percents, frozenset(one["paired"] for one in verdicts))
 
 
 def compare_once(
@@ -64,7 +66,7 @@ def compare_once(
         base, head = (
             write(folder / side, lines) for side, lines in zip("ab", sides(rng, shape, ran, planted), strict=True)
         )
-        return read(call("compare", base, head))
+        return read(call("compare", base, head), cases)
 
 
 def many(
@@ -88,8 +90,8 @@ def moved_together(lab: Lab, sweeps: int, cases: int) -> Iterator[Measured]:
     judged = many(lab, shape, "apart", sweeps, 10, cases)
     alarmed = sum(bool(one.alarms) for one in judged)
     yield Measured("apart: a machine's move makes alarms of cases", shape.name, alarmed, sweeps, most=ALARMS)
-    said = sum(any(4 < abs(percent) < 6 for percent in one.together) for one in judged)
-    yield Measured("apart: it is said that all moved, and by how much", shape.name, said, sweeps, least=0.95)
+    explained = sum(any(4 < abs(percent) < 6 for percent in one.together) for one in judged)
+    yield Measured("apart: it is said that all moved, and by how much", shape.name, explained, sweeps, least=0.95)
 
 
 def power(lab: Lab, sweeps: int, cases: int) -> Iterator[Measured]:

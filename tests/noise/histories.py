@@ -62,6 +62,8 @@ def changes(
     """Return, by case and metric, the places in the order of commits at which a level begins that is another."""
     with lab.folder() as folder:
         series = call("history", store(folder, rng, starts, slow, shas)).json
+    if [len(one["points"]) for one in series] != [len(starts)] * (2 * starts.shape[1]):
+        raise RuntimeError("not every case and metric has a point at every commit")
     return {
         (one["case"], one["metric"]): [
             [point["sha"] for point in one["points"]].index(change["after"]) for change in one["changes"]
@@ -92,15 +94,15 @@ def planted(lab: Lab, stores: int, cases: int = 10) -> Iterator[Measured]:
         ("+65 % of 20 commits, half of them", 20, 10, 20, 0.65, (10,), 1, 0.90),
     ):
         rng = lab.chance("planted", label)
-        seen, wrong = 0, 0
+        placed, wrong = 0, 0
         for _ in range(stores):
             starts, slow = nights(rng, NIGHTS[0], commits, cases)
             slow[:, begin:end, 0] += np.log1p(size)
             places = changes(lab, rng, starts, slow)
-            mine = [places.get((name(0), metric), []) for metric in ("latency", "throughput")]
-            seen += sum(all(near(one, edge, within) for edge in edges) for one in mine)
+            planted_in = [places[name(0), metric] for metric in ("latency", "throughput")]
+            placed += sum(all(near(one, edge, within) for edge in edges) for one in planted_in)
             wrong += any(one for (case, _), one in places.items() if case != name(0))
-        yield Measured(f"history: {label}", "normal", seen, 2 * stores, least=least)
+        yield Measured(f"history: {label}", "normal", placed, 2 * stores, least=least)
         yield Measured("history: false changes beside it", "normal", wrong, stores, most=0.05)
 
 
@@ -110,8 +112,8 @@ def many_series(lab: Lab, cases: int = 510, commits: int = 20) -> Measured:
     starts, slow = nights(rng, NIGHTS[0], commits, cases)
     slow[:, commits // 2 :, 0] += np.log(2)
     places = changes(lab, rng, starts, slow)
-    seen = sum(near(places[name(0), metric], commits // 2, 0) for metric in ("latency", "throughput"))
-    return Measured(f"history: +100 % among {2 * cases} series", "normal", seen, 2, least=1.0)
+    placed = sum(near(places[name(0), metric], commits // 2, 0) for metric in ("latency", "throughput"))
+    return Measured(f"history: +100 % among {2 * cases} series", "normal", placed, 2, least=1.0)
 
 
 def checkout_commits(wanted: int) -> list[str]:
@@ -132,5 +134,5 @@ def by_git(lab: Lab, commits: int = 40) -> Measured | None:
     slow[:, commits // 2 :, 0] += np.log(1.5)
     starts = starts[rng.permutation(commits)]
     places = changes(lab, rng, starts, slow, shas)
-    right = sum(places[name(0), metric] == [commits // 2] for metric in ("latency", "throughput"))
-    return Measured("history: commits of git, measured in any order", "normal", right, 2, least=1.0)
+    placed = sum(places[name(0), metric] == [commits // 2] for metric in ("latency", "throughput"))
+    return Measured("history: commits of git, measured in any order", "normal", placed, 2, least=1.0)

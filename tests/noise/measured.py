@@ -54,7 +54,7 @@ class Measured:
         rate = self.hits / self.trials if self.trials else float("nan")
         word = {True: "yes", False: "NO", None: "(told)"}[self.holds]
         measured = f"{100 * rate:5.1f} % ({100 * low:.1f} to {100 * high:.1f}), {self.hits} of {self.trials}"
-        return f"{self.claim + bound:<58} | {self.shape:<14} | {measured:<36} | {word}"
+        return f"{self.claim + bound:<66} | {self.shape:<20} | {measured:<36} | {word}"
 
 
 def bears(measured: Measured, chance: float = 1e-4) -> bool:

@@ -142,8 +142,8 @@ def test_apart_identical_code_is_no_alarm(lab: Lab, shape: str) -> None:
 
 
 def test_three_per_cent_are_found_at_one_per_cent_of_noise(lab: Lab) -> None:
-    found = sum(one.slower(0) for one in many(lab, SHAPES["normal"], "turns", 15, 10, 4, 0.03))
-    assert bears(Measured("power", "normal", found, 30, least=0.95))
+    slower = sum(one.slower(0) for one in many(lab, SHAPES["normal"], "turns", 15, 10, 4, 0.03))
+    assert bears(Measured("power", "normal", slower, 30, least=0.95))
 
 
 def test_a_quiet_store_has_no_change(lab: Lab) -> None:
