@@ -1,6 +1,6 @@
 """Does what `bench compare`, `history`, `recommend` and `report` claim hold? Records of another simulation, and counts.
 
-    python -m tests.noise                                     # all checks: half an hour
+    python -m tests.noise                                     # all checks: 40 minutes of one core
     python -m tests.noise --check turns --shape ar.7 --sweeps 400
     python -m tests.noise --check history --sweeps 100 --seed 2
 
