@@ -20,6 +20,8 @@ from bench.verdicts.rule import (
     exact_verdict,
     holm,
     rounds_needed,
+    separation,
+    smallest_found,
     verdicts,
 )
 
@@ -216,3 +218,32 @@ def test_more_looks_make_each_stricter() -> None:
     estimates = estimate(base, head, False)
     assert WORDS[verdicts(estimates, holm(estimates.p), 0.02)[0]] == SLOWER
     assert WORDS[verdicts(estimates, holm(estimates.p), 0.02, rule=rule)[0]] == AMBIGUOUS
+
+
+def test_a_noisier_side_has_a_prior_of_its_own() -> None:
+    """One for both sides would call every fourth case of the noisier side quieter than it can be."""
+    base, head = sides(0.0, 0.01, tests=450)
+    estimates = estimate(base, 2 * head, False)
+    least = sqrt((0.01**2 + 0.02**2) / 10)
+    assert estimates.error.min() == pytest.approx(least, rel=0.06)
+
+
+def test_the_smallest_change_that_is_found_is_found_nine_times_in_ten() -> None:
+    for rounds, tests in ((10, 450), (4, 450)):
+        base, head = sides(0.0, 0.01, tests=tests, rounds=rounds)
+        smallest = smallest_found(estimate(base, head, False), 0.02, tests)
+        again, changed = sides(0.0, 0.01, tests=tests, rounds=rounds, seed=1)
+        changed = changed + np.median(smallest)
+        estimates = estimate(again, changed, False)
+        alone = np.minimum(estimates.p * tests, 1.0)
+        found = verdicts(estimates, alone, 0.02, separated=separation(again, changed)) == 0
+        assert 0.85 < found.mean() < 0.95, (rounds, found.mean())
+    assert np.isnan(smallest_found(estimate(base[:, :2], head[:, :2], False), 0.02, 450)).all()
+
+
+def test_rounds_are_apart_by_the_least_distance_and_not_where_they_spread_more() -> None:
+    base, head = np.array([[1.0, 1.1, nan], [1.0, 1.1, 1.2]]), np.array([[1.3, 1.4, 1.5], [1.3, 1.4, 1.5]])
+    assert separation(base[:1], head[:1]).tolist() == [0.0]  # 0.2, as far as head's own rounds
+    assert separation(base[:1], head[:1], 0.3).tolist() == pytest.approx([0.5])
+    assert separation(head[:1], base[:1], -0.3).tolist() == pytest.approx([-0.5])
+    assert separation(base, head)[1] == 0.0
