@@ -72,6 +72,7 @@ COLUMNS: dict[str, Column] = {
     "gpu_p50_ns": Column("float", "gpu_ns.p50", "ns: median device time; NaN of records up to schema 2, see FORMAT"),
     "gpu_how": Column("word", "gpu_how", f"how device time was measured: {GPU_HOW}, or none"),
     "gpu_samples": Column("int", "gpu_ns.kept", "device times that count"),
+    "gpu_dropped": Column("int", "gpu_ns.dropped", "device times left out, as the machine throttled"),
     "flushed_p50_ns": Column("float", "flushed_ns.p50", "ns: median latency on a cold cache"),
     "flushed_samples": Column("int", "flushed_ns.kept", "cold-cache samples that count"),
     "flushed_dropped": Column("int", "flushed_ns.dropped", "cold-cache samples left out, as the machine throttled"),
@@ -262,7 +263,8 @@ def _sample_statistics(record: Record, field: str, with_samples: bool) -> dict[s
         kept = np.array(kept, np.int64)
     ordered: Any = np.sort(kept) if len(taken) >= FEW else sorted(kept)
     n = len(ordered)
-    statistics: dict[str, Any] = {"kept": n, "dropped": len(taken) - n}
+    dropped = len(record.throttled_indices(field)) if n < len(taken) else 0
+    statistics: dict[str, Any] = {"kept": n, "dropped": dropped}
     if n and record.status == "ok":
         statistics["p50"] = (int(ordered[(n - 1) // 2]) + int(ordered[n // 2])) / 2
         if field == "latency_ns" and (interval := median_interval(kept, ordered=ordered)):

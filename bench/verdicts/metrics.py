@@ -44,14 +44,12 @@ class Metric:
 
 MS, MIB = 1e6, float(1 << 20)
 PROCESS = "process"
-SAMPLES = ("samples", "dropped")
 COLD = ("import_s", "build_s", "prepare_s", "place_s", "first_call_s")
 # A minimum effect is one that a user would act on, and more than the instrument's error: the energy counter is
 # accurate to 4 % over its shortest window, and the search for the largest batch ends with a gap of 1/32.
 METRICS = {
-    "latency": Metric(("p50_ns",), "ms", 0.02, MS, timed=True, alike=PROCESS, samples=SAMPLES),
-    # the frame has no count of device times that were left out; those of the same process's latencies stand for it
-    "gpu": Metric(("gpu_p50_ns",), "ms", 0.02, MS, timed=True, alike=PROCESS, samples=SAMPLES),
+    "latency": Metric(("p50_ns",), "ms", 0.02, MS, timed=True, alike=PROCESS, samples=("samples", "dropped")),
+    "gpu": Metric(("gpu_p50_ns",), "ms", 0.02, MS, timed=True, alike=PROCESS, samples=("gpu_samples", "gpu_dropped")),
     "throughput": Metric(("images_per_s",), "img/s", 0.02, lower=False, timed=True, alike=PROCESS, windows=True),
     "cold-l2": Metric(
         ("flushed_p50_ns",), "ms", 0.03, MS, timed=True, alike=PROCESS, samples=("flushed_samples", "flushed_dropped")
