@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from bench.verdicts.history_noise import LEAST_SPREAD, MANY_ALIKE
+from bench.verdicts.history_noise import MANY_ALIKE
+from bench.verdicts.history_wander import LEAST_SPREAD
 from bench.verdicts.segments import Array
 
 FEWEST_AT_A_COMMIT = 10  # series of a commit from which its common movement is estimated
