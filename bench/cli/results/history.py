@@ -52,9 +52,10 @@ def history(
         str, Option("--acknowledge", metavar="COMMIT", help="Accept what got worse there, of -f and --metric.")
     ] = "",
     reason: Annotated[str, Option(metavar="TEXT", help="Why it is accepted, for --acknowledge.")] = "",
-    file: Annotated[
-        Path, Option("--acknowledged", metavar="FILE", help="What is accepted, for the repository to keep.")
-    ] = Path("results/acknowledged.toml"),
+    acknowledged: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="What is accepted, to be committed.  \\[default: results/acknowledged.toml]"),
+    ] = None,
     as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
@@ -72,6 +73,7 @@ def history(
     names = list(map(metric_named, metric or USUAL))
     if bool(commit) != bool(reason.strip()):
         raise ArgumentError("--acknowledge COMMIT and --reason TEXT go together")
+    file = acknowledged or gate.FILE
     accepted, order = gate.read_accepted(file), commit_order()
     start = gate.parse_since(since, order) if since else None
     with damage_on_stderr():

@@ -266,3 +266,58 @@ def test_the_command(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (nowhere.exit_code, nowhere.stdout) == (2, "")
     assert "no case was measured at a commit" in nowhere.stderr
     assert runner.invoke(app, ["history", str(store), "-f", "resnet152"]).exit_code == 2
+
+
+def test_the_gate_is_about_news_and_names_the_command_that_accepts(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_history, "commit_order", lambda: {f"{i:040x}": i for i in range(10)})
+    monkeypatch.setattr(cli_history, "is_shallow", bool)
+    file, runner = tmp_path / "acknowledged.toml", CliRunner()
+
+    def gate(*words: object) -> tuple[int, str, str]:
+        options = ["history", store, "--metric", "latency", "--fail-on-change", "--acknowledged", file, *words]
+        done = runner.invoke(app, list(map(str, options)), env={"COLUMNS": "200"})
+        return done.exit_code, done.stdout, done.stderr
+
+    code, _, said = gate()
+    assert code == 1
+    assert f"--acknowledge {5:040x}"[:26] in said
+    assert f"--reason TEXT -f {CASE} --metric latency --acknowledged {file}" in said
+    code, shown, _ = gate("--since", "2026-01-09")
+    assert (code, "1 of 1 changes is older than --since" in shown, "older than --since" in shown) == (0, True, True)
+    assert gate("--since", "2026-01-02")[0] == 1
+    assert gate("--acknowledge", f"{5:040x}")[0] == 2  # without a reason
+    assert gate("--acknowledge", f"{5:040x}", "-f", "eager", "--reason", "fp32 sums")[0] == 0
+    code, shown, _ = gate("--markdown")
+    assert (code, "| acknowledged: fp32 sums |" in shown) == (0, True)
+    assert "acknowledged: fp32 sums" in gate()[1]
+    (one,) = json.loads(gate("--json")[1])
+    assert one["changes"][0]["acknowledged"] == "fp32 sums"
+    assert gate("--machine", "no such machine")[0] == 2
+
+
+def test_filters_act_before_series_are_judged(tmp_path: Path, record: Callable[..., Record]) -> None:
+    """The family is what is shown: what could be found is told of that alone."""
+    draw = np.random.default_rng(0)
+    for i in range(12):
+        with Store(tmp_path / "nightly" / f"{i}").writing() as folder:
+            for batch in range(1, 31):
+                one = record(CASE.replace("b1", f"b{batch}"), round=0)
+                one.started = (START + timedelta(days=i)).isoformat()
+                level = 1e6 * (1.045 if batch == 1 and i >= 6 else 1) * np.exp(draw.normal(0, 0.01))
+                one.latency_ns = [round(level)] * 20
+                one.environment = one.environment | {"git": {"sha": f"{i:040x}", "dirty": False}}
+                folder.append(one)
+    runner, least = CliRunner(), []
+    for words in ([], ["-f", "b1", "-f", "b2", "-f", "b3"]):
+        options = ["history", str(tmp_path / "nightly"), "--metric", "latency", "--json", *words]
+        least.append(json.loads(runner.invoke(app, options).stdout)[0]["detectable"])
+    assert least[0] != least[1]
+
+
+def test_commits_in_the_order_of_their_measurement_are_told(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_history, "commit_order", dict)
+    monkeypatch.setattr(cli_history, "is_shallow", bool)
+    done = CliRunner().invoke(app, ["history", str(store), "--metric", "latency"], env={"COLUMNS": "300"})
+    assert "none of these 9 commits: they are in the order in which they were first measured" in done.stderr
