@@ -16,12 +16,12 @@ import numpy as np
 from scipy.special import stdtrit
 
 from bench.stats import Ratio
-from bench.verdicts.history_common import common_movement, moved_alike
-from bench.verdicts.history_judge import FAMILY_ALPHA, NEWS_FOLLOWING, Row, Step, judge, least_change
-from bench.verdicts.history_noise import MANY_ALIKE
 from bench.verdicts.metrics import METRICS, Metric
-from bench.verdicts.segments import MIN_SEGMENT, Array
 from bench.verdicts.series import Change, Point, Series, read_series
+from bench.verdicts.steps.common import common_movement, moved_alike
+from bench.verdicts.steps.judge import FAMILY_ALPHA, NEWS_FOLLOWING, Row, Step, judge, least_change
+from bench.verdicts.steps.noise import MANY_ALIKE
+from bench.verdicts.steps.segments import MIN_SEGMENT, Array
 
 __all__ = ["FAMILY_ALPHA", "Change", "History", "Movement", "Point", "Series", "judge_history", "read_history"]
 

@@ -16,8 +16,8 @@ from bench.text import WORDS, markdown_table, percent_change, percent_interval, 
 from bench.verdicts.history import FAMILY_ALPHA, History, Movement, fewest_commits, following, sparkline
 from bench.verdicts.history_accepted import FILE as USUAL_FILE
 from bench.verdicts.metrics import METRICS
-from bench.verdicts.segments import MIN_SEGMENT
 from bench.verdicts.series import Change, Series
+from bench.verdicts.steps.segments import MIN_SEGMENT
 
 LEGEND = (
     "A change is the level after over the level before, with its 95 % confidence interval; p: computed for the noise "

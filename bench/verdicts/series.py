@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,11 +13,12 @@ from bench.errors import UNDECIDED, StoreError
 from bench.machine.environment import hardware
 from bench.records.again import command_at_commits
 from bench.records.frame import Damage, load
+from bench.records.places import MARK
 from bench.records.same import FIELDS, SERIES, Kind
+from bench.records.store import FILE
 from bench.stats import Ratio
 from bench.text import plural
 from bench.verdicts.metrics import METRICS, PROCESS, Metric
-from bench.verdicts.stores import results_folders
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -160,3 +162,41 @@ def _point(row: Any, versions: dict[tuple[Any, ...], dict[str, str]]) -> Point:
     return Point(
         str(row.git_sha), *of_rounds, str(row.plan), int(row.seed), source, weights, versions[words], row.choices
     )
+
+
+# ---- folders of results
+
+
+def results_folders(stores: Iterable[Path]) -> list[Path]:
+    """Return every results folder in some stores, themselves and linked ones included, and stores that are files.
+
+    Raises StoreError for a store without any.
+    """
+    folders: dict[Path, None] = {}
+    for store in stores:
+        folders_inside = _folders_inside(store) if store.is_dir() else []
+        # a saved baseline is the copy of a run, which counts once
+        inside = [folder for folder in folders_inside if folder == store or not (folder / MARK).exists()]
+        if store.is_file() and store.suffix in (".jsonl", ".parquet"):
+            inside = [store]
+        if not inside:
+            raise StoreError(f"{store} holds no {FILE}, and no folder that does: is it a store of results?")
+        folders |= dict.fromkeys(inside)
+    return list(folders)
+
+
+def _folders_inside(store: Path) -> list[Path]:
+    """Return the folders in a store that hold records, each once, however many links lead to it."""
+
+    def unread(error: OSError) -> None:
+        warnings.warn(f"{error.filename}: left out: {error.strerror}", Damage, stacklevel=4)
+
+    found, seen = [], set[str]()
+    for folder, names, files in os.walk(store, onerror=unread, followlinks=True):
+        names.sort()
+        if (real := os.path.realpath(folder)) in seen:
+            names.clear()  # a link to a folder around it would lead on for ever
+        elif FILE in files:
+            found.append(Path(folder))
+        seen.add(real)
+    return sorted(found)

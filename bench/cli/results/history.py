@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Argument, Option
@@ -19,6 +20,9 @@ from bench.records.places import store_at
 from bench.runs.worktree import commit_order, is_shallow
 from bench.text import plural
 from bench.verdicts.metrics import METRICS, metric_named
+
+if TYPE_CHECKING:
+    from bench.verdicts.series import Series
 
 USUAL = ("latency", "throughput")
 
@@ -43,15 +47,13 @@ def history(
         list[str] | None, Option(metavar="TEXT", help="Machines whose description has this text alone; repeat.")
     ] = None,
     fail: Annotated[
-        bool, Option("--fail-on-change", help="Exit 1 if something got worse that is news and not acknowledged.")
+        bool, Option("--fail-on-change", help="Exit 1 if news, not acknowledged, is for the worse.")
     ] = False,
-    since: Annotated[
-        str, Option(metavar="WHEN", help="What is news: days (7d), a date, or a commit; of others it is told.")
-    ] = "",
+    since: Annotated[str, Option(metavar="WHEN", help="News is since then: 7d, a date, or a commit.")] = "",
     commit: Annotated[
         str, Option("--acknowledge", metavar="COMMIT", help="Accept what got worse there, of -f and --metric.")
     ] = "",
-    reason: Annotated[str, Option(metavar="TEXT", help="Why it is accepted, for --acknowledge.")] = "",
+    reason: Annotated[str, Option(metavar="TEXT", help="Why it is accepted.")] = "",
     acknowledged: Annotated[
         Path | None,
         Option(metavar="FILE", help="What is accepted, to be committed.  \\[default: results/acknowledged.toml]"),
@@ -68,7 +70,6 @@ def history(
     from bench.verdicts import history_accepted as gate  # numpy and pandas, for those who want them
     from bench.verdicts import history_text as text
     from bench.verdicts.history import judge_history
-    from bench.verdicts.series import read_series
 
     names = list(map(metric_named, metric or USUAL))
     if bool(commit) != bool(reason.strip()):
@@ -76,20 +77,12 @@ def history(
     file = acknowledged or gate.FILE
     accepted, order = gate.read_accepted(file), commit_order()
     start = gate.parse_since(since, order) if since else None
-    with damage_on_stderr():
-        places = [store_at(store) for store in stores or [paths.LOCAL]]
-        series = read_series(places, names, order, is_shallow())
-    kept = narrow(dict.fromkeys(one.case for one in series), filter or (), exclude or (), "these stores at a commit")
-    series = [one for one in series if one.case in kept and _is_of(one.machine, machine)]
-    if not series:
-        stop("no case was measured at a commit", USAGE)
-    if guess := text.order_sentence(series, order):
-        tell(f"bench: {guess}")
+    series = _series_of(stores or [paths.LOCAL], names, order, filter or (), exclude or (), machine)
     judged = judge_history(series, order)
     if commit:
         entry, covered = gate.acknowledge(judged, order, commit, filter or (), metric or (), reason)
         gate.append_accepted(file, entry)
-        accepted.append(entry)
+        accepted = [*accepted, entry]
         tell(f"{file}: {covered} {plural(covered, 'change')} at {commit} acknowledged; commit the file")
     news = gate.mark_news(judged, accepted, order, start)
     if as_json:
@@ -104,6 +97,29 @@ def history(
         if news:
             tell(f"bench: {text.gate_sentence(news, file)}")
         raise typer.Exit(answer_code(FAILED if news else 0))
+
+
+def _series_of(
+    stores: list[Path],
+    metrics: list[str],
+    order: dict[str, int],
+    only: Iterable[str],
+    exclude: Iterable[str],
+    machines: list[str] | None,
+) -> list[Series]:
+    """Return the series of some stores that the options leave, not judged; what is to be known of them is told."""
+    from bench.verdicts.history_text import order_sentence
+    from bench.verdicts.series import read_series
+
+    with damage_on_stderr():
+        series = read_series([store_at(store) for store in stores], metrics, order, is_shallow())
+    kept = narrow(dict.fromkeys(one.case for one in series), only, exclude, "these stores at a commit")
+    series = [one for one in series if one.case in kept and _is_of(one.machine, machines)]
+    if not series:
+        stop("no case was measured at a commit", USAGE)
+    if guess := order_sentence(series, order):
+        tell(f"bench: {guess}")
+    return series
 
 
 def _is_of(description: str, texts: list[str] | None) -> bool:

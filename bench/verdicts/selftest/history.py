@@ -18,10 +18,10 @@ import numpy as np
 
 from bench.stats import share_interval
 from bench.verdicts.history import judge_history
-from bench.verdicts.history_judge import FAMILY_ALPHA
 from bench.verdicts.rule import Array
 from bench.verdicts.selftest.tables import Block
 from bench.verdicts.series import Point, Series
+from bench.verdicts.steps.judge import FAMILY_ALPHA
 
 LARGE, USUAL = 0.05, 0.01  # relative noise: of the false changes, and of the changes to be found
 EFFECTS = (0.01, 0.02, 0.03, 0.05, 0.10)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from bench.verdicts.history import judge_history
-from bench.verdicts.history_judge import FAMILY_ALPHA, Row, judge
 from bench.verdicts.selftest.history import (
     SHAPES,
     Planted,
@@ -18,6 +17,7 @@ from bench.verdicts.selftest.history import (
     store_of,
 )
 from bench.verdicts.selftest.tables import Block
+from bench.verdicts.steps.judge import FAMILY_ALPHA, Row, judge
 
 ALONE_IS_NOT_TOLD = {"sticky", "machine sticky", "machine AR", "drift"}  # of a single series of 40 commits
 

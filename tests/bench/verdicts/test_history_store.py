@@ -18,7 +18,7 @@ from bench.records.frame import Damage
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.verdicts.history import read_history
-from bench.verdicts.stores import results_folders
+from bench.verdicts.series import results_folders
 from tests.bench.records.written import quick, write
 from tests.bench.verdicts.test_history import CASE, START
 

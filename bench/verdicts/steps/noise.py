@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtr, stdtrit
 
-from bench.verdicts.history_wander import (
+from bench.verdicts.steps.segments import Array, effective_degrees, error_of_mean
+from bench.verdicts.steps.wander import (
     LAGS,
     LEAST_SPREAD,
     PHIS,
@@ -25,7 +26,6 @@ from bench.verdicts.history_wander import (
     most_taken_off,
     residuals,
 )
-from bench.verdicts.segments import Array, effective_degrees, error_of_mean
 
 THETAS = np.linspace(-8, 8, 65)  # at which the cumulant generating function of the noise is known
 LEVELS_BETWEEN = np.linspace(0, 1, 17)
