@@ -145,13 +145,13 @@ def share_found(seed: int, planted: Planted, stores: int) -> dict[str, Any]:
 
 def simulate_history(seed: int, quick: bool = False) -> dict[str, Any]:
     """Return the error rates of histories as a file keeps them; `quick` of small stores alone (seconds)."""
-    sizes: Sequence[tuple[int, int, int]] = [(1, 40, 60), (20, 40, 20)] if quick else [
-        (1, 40, 400), (1, 200, 200), (20, 40, 200), (20, 200, 60), (900, 40, 10), (900, 200, 3),
+    sizes: Sequence[tuple[int, int, int]] = [(1, 40, 40), (20, 40, 10)] if quick else [
+        (1, 40, 200), (1, 200, 100), (20, 40, 100), (20, 200, 40), (900, 40, 10), (900, 200, 2),
     ]  # fmt: skip
     start = time.monotonic()
     rows = [false_changes(seed, shape, *size) for size in sizes for shape in SHAPES]
     if not quick:
-        rows += [false_changes(seed, "normal", 3000, 200, 2)]
+        rows += [false_changes(seed, "normal", 3000, 200, 1)]
     large = 300 if quick else 3000
     planted = [Planted("5 commits ago", large, 200, 195, 200, effect, large // 10) for effect in EFFECTS]
     planted += [Planted("in the middle", large, 200, 100, 200, effect, large // 10) for effect in EFFECTS[1:4]]

@@ -28,6 +28,7 @@ from bench.verdicts.steps.wander import (
 )
 
 THETAS = np.linspace(-8, 8, 65)  # at which the cumulant generating function of the noise is known
+UNEVEN = 5.0  # times, what uneven noise adds to a p-value counts: runs of it come at more places than a mean's do
 LEVELS_BETWEEN = np.linspace(0, 1, 17)
 SHARED_POINTS = 100  # the noise of all rows counts for so many points in the tails of each
 LEAST_EXCESS = 0.03  # correlation at longer lags that may be the estimate's own error, whatever the noise's shape
@@ -90,7 +91,7 @@ class Noise:
         tilt = np.sqrt(float((THETAS[best] ** 2 * np.maximum(curved, 0) / shares).sum()))
         bound = np.exp(-log_ratio)
         more = bound / np.sqrt(2 * np.pi) * max(0.0, 1 / tilt - 1 / root) if tilt > 0 and root > 0 else bound
-        return float(2 * max(stdtr(self.degrees[row], -t), min(bound, ndtr(-root) + more)))
+        return float(2 * max(stdtr(self.degrees[row], -t), ndtr(-root) + UNEVEN * min(bound, more)))
 
 
 @dataclass(frozen=True)
