@@ -148,7 +148,7 @@ def _fill(series: Series, row: Row, family: int) -> None:
     series.flips = 0 if row.steps else row.flips if row.flips >= FLIPS else 0
     if row.spread:
         size = least_change(row, len(points), family)
-        series.detectable = None if size is None else expm1(max(size, row.minimum))
+        series.detectable = None if size is None else expm1(size)
 
 
 def _unsure(row: Row, metric: Metric) -> str:

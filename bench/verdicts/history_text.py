@@ -19,6 +19,7 @@ from bench.verdicts.metrics import METRICS
 from bench.verdicts.series import Change, Series
 from bench.verdicts.steps.segments import MIN_SEGMENT
 
+LEAST_P = 1e-6
 LEGEND = (
     "A change is the level after over the level before, with its 95 % confidence interval; p: computed for the noise "
     "of the series, corrected for all series and all places in them. The chance of any change in series without one is "
@@ -82,7 +83,7 @@ def movement_sentence(move: Movement) -> str:
     shared = f"the machine or what they share{f' ({software})' if software else ''}"
     return (
         f"all of {move.series} series ({', '.join(move.metrics)}) moved alike, {word}, {_size_cell(change)} in time, "
-        f"between {_sha(change.before.sha)} and {_sha(change.after.sha)}: {shared}; p {change.p:.2g}"
+        f"between {_sha(change.before.sha)} and {_sha(change.after.sha)}: {shared}; {_p(change)}"
     )
 
 
@@ -183,7 +184,12 @@ def _size_cell(change: Change) -> str:
 def _cells(change: Change) -> tuple[str, ...]:
     word = "worse" if change.worse else "better"
     between = f"{_sha(change.before.sha)}..{_sha(change.after.sha)}"
-    return f"  {word}", _size_cell(change), between, f"p {change.p:.2g}"
+    return f"  {word}", _size_cell(change), between, _p(change)
+
+
+def _p(change: Change) -> str:
+    """Return the p-value; a smaller one than the noise was ever looked at for is told as below LEAST_P."""
+    return f"p {change.p:.2g}" if change.p >= LEAST_P else f"p <{LEAST_P:.0e}"
 
 
 def _sha(sha: str) -> str:

@@ -137,8 +137,8 @@ def least_change(row: Row, points: int, family: int) -> float | None:
         return None
     alpha = FAMILY_ALPHA / _Tests(points, family).count(points - after)
     shares = error_of_mean(np.array([points - after, after], dtype=np.float64), row.phi) ** 2
-    needed = float(-stdtrit(row.degrees, alpha / 2)) + NINE_OF_TEN
-    return needed * row.spread * float(np.sqrt(shares.sum()))
+    error = row.spread * float(np.sqrt(shares.sum()))
+    return max(float(-stdtrit(row.degrees, alpha / 2)) * error, row.minimum) + NINE_OF_TEN * error
 
 
 def _steps(x: Array, minimum: float, scanned: Scan, noise: Noise, place: int, tests: _Tests) -> list[Step]:
