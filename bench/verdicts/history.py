@@ -1,215 +1,186 @@
-"""The change points of a case over commits: where its level changed, and with what confidence.
+"""The changes of cases over commits: where a series' level changed, between which commits, and how sure that is.
 
-The chance that a report calls any series without a change changed is at most FAMILY_ALPHA.
+The chance that a report calls any series without a change changed is at most FAMILY_ALPHA, whatever the noise's shape
+in docs/METHODOLOGY.md. What moved all series of a machine alike is one `Movement`, and is taken off them first.
 """
 
 from __future__ import annotations
 
-import warnings
-import zlib
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import comb, exp, log, log1p
+from math import exp, expm1, log1p
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.special import stdtrit
 
-from bench.errors import UNDECIDED, StoreError
-from bench.machine.environment import hardware
-from bench.records.again import command_at_commits
-from bench.records.frame import Damage, load
-from bench.records.same import FIELDS, SERIES, Kind
 from bench.stats import Ratio
-from bench.text import plural
-from bench.verdicts.metrics import METRICS, PROCESS, Metric
-from bench.verdicts.rule import estimate
-from bench.verdicts.segments import MIN_SEGMENT, best_splits, count_changes, permutation_p, spikes_of, unsure_newest
-from bench.verdicts.stores import results_folders
+from bench.verdicts.metrics import METRICS, Metric
+from bench.verdicts.series import Change, Point, Series, read_series
+from bench.verdicts.steps.common import common_movement, moved_alike
+from bench.verdicts.steps.judge import FAMILY_ALPHA, NEWS_FOLLOWING, Row, Step, judge, least_change
+from bench.verdicts.steps.noise import MANY_ALIKE
+from bench.verdicts.steps.segments import MIN_SEGMENT, Array
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
+__all__ = ["FAMILY_ALPHA", "Change", "History", "Movement", "Point", "Series", "judge_history", "read_history"]
 
-FAMILY_ALPHA = 0.05  # the family-wise error rate over all series of a report
-# columns of the frame: each combination of their values is a machine, with a series for itself
-MACHINE = tuple(row.column for row in SERIES if row.column)
-# a difference in one of these columns between two points may be the reason of a change
-SOFTWARE = tuple(row.column for row in FIELDS if row.kind in (Kind.SOFTWARE, Kind.EXTRAS) and row.column)
-# of the frame, too: what a point has of the last row of its commit
-OF_POINT = ("case", "git_sha", "started", "plan", "input", "weights_from")
+FLIPS = 4  # changes between two levels from which they are the noise of a series
 BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
-class Point:
-    """A commit, with the median of its rounds in the metric's unit."""
+class Movement:
+    """A change that all series of some metrics on a machine have in common, `series` of them."""
 
-    sha: str
-    when: Any  # of its first round
-    value: float
-    rounds: int
-    plan: str
-    seed: int
-    source: str  # of the pictures
-    weights: str  # where they come from
-    software: dict[str, str]
-    choices: str = ""  # as the frame's column has them
-
-
-@dataclass(frozen=True)
-class Change:
-    """A change of a series' level between two neighbouring points."""
-
-    before: Point
-    after: Point
-    ratio: Ratio  # the level after over that before; rounds: the points of both
-    p: float  # of a permutation test over all splits of the segments beside it, corrected for the number of series
-    worse: bool
-    software: dict[str, tuple[str, str]]  # name -> versions before and after, of what changed with it
-
-    def confirm(self, case: str) -> str:
-        """Return the command that measures the two commits again, in turns."""
-        last = self.after
-        commits = self.before.sha[:12], last.sha[:12]
-        return command_at_commits(*commits, case, self.before.plan, last.seed, last.source, last.weights, last.choices)
+    machine: str
+    metrics: tuple[str, ...]
+    series: int
+    change: Change
 
 
 @dataclass
-class Series:
-    """One metric of one case on one machine, in the order of the commits."""
+class History:
+    """The series of a report, judged as one family, and what moved them all."""
 
-    case: str
-    metric: str
-    machine: str
-    points: list[Point]
-    changes: list[Change] = field(default_factory=list)
-    spikes: list[Point] = field(default_factory=list)
-    choices: str = ""  # that tell it from another of its case
-    unsure: str = ""  # of newest points that differ from the level before, and are too few for a change
+    series: list[Series]
+    movements: list[Movement] = field(default_factory=list)
 
     @property
-    def name(self) -> str:
-        return self.case + (f" ({self.choices})" if self.choices else "")
-
-    @property
-    def values(self) -> list[float]:
-        return [point.value for point in self.points]
+    def changes(self) -> list[tuple[Series | Movement, Change]]:
+        """Every change, the common ones first."""
+        common: list[tuple[Series | Movement, Change]] = [(one, one.change) for one in self.movements]
+        return common + [(series, change) for series in self.series for change in series.changes]
 
 
 def read_history(
     stores: Iterable[Path], metrics: Iterable[str], order: Mapping[str, int] | None = None, shallow: bool = False
 ) -> list[Series]:
-    """Return the series of every case in some stores, with their changes.
+    """Return the series of every case in some stores (`read_series`), with their changes."""
+    return judge_history(read_series(stores, metrics, order, shallow), order).series
 
-    `order` is the place of each commit by its full name. Where it has none of the stores' commits, they are in the
-    order in which they were first measured; where it has some, the others are left out, with a warning `Damage`, as
-    their place is not known. Rows measured with uncommitted changes are left out. Raises StoreError where any is
-    missing as the clone is `shallow`: those are in the history, and their times may be in another order.
-    """
-    frame = load(*results_folders(stores))
-    frame = frame[(frame["status"] == "ok") & frame["git_sha"].notna() & ~frame["git_dirty"].fillna(False)]
-    unknown = set(map(str, frame["git_sha"].unique())) - (order or {}).keys()
-    if unknown and shallow and frame["git_sha"].nunique() > 1:
-        raise StoreError(
-            f"the order of {len(unknown)} of these commits is not known, as this clone is shallow: "
-            "`git fetch --unshallow` brings it (fetch-depth: 0 in a workflow)",
-            UNDECIDED,
-        )
-    if order and unknown and len(unknown) < frame["git_sha"].nunique():
-        some = f"{min(unknown)[:10]}{' and others' if len(unknown) > 1 else ''}"
-        what = f"{len(unknown)} {plural(len(unknown), 'commit')} that this checkout lacks ({some})"
-        warnings.warn(f"left out: {what}: `git fetch` may bring their place in the history", Damage, stacklevel=2)
-        frame = frame[~frame["git_sha"].isin(unknown)]
-    history = [series for name in metrics for series in _series(frame, name, METRICS[name], order or {})]
-    for series in history:
-        find_changes(series, len(history))
+
+def judge_history(every: list[Series], order: Mapping[str, int] | None = None) -> History:
+    """Return some series, one family, with their changes, spikes and noise filled in; `order` as in `read_series`."""
+    history = History(every)
+    kinds: dict[str, int] = {}
+    rows = [
+        Row(_logs(series), log1p(METRICS[series.metric].minimum), kinds.setdefault(series.metric, len(kinds)))
+        for series in every
+    ]
+    groups = defaultdict(list)
+    for place, series in enumerate(every):
+        groups[series.machine, _speed(series.metric)].append(place)
+    for (machine, _), places in groups.items():
+        if len(places) >= MANY_ALIKE:
+            metrics = tuple(dict.fromkeys(every[place].metric for place in places))
+            alike = [(rows[place], every[place]) for place in places]
+            some = _take_off(alike, order or {}, len(every))
+            history.movements += [Movement(machine, metrics, count, change) for count, change in some]
+    judge(rows)
+    for series, row in zip(every, rows, strict=True):
+        _fill(series, row, len(rows))
     return history
 
 
-def _series(frame: DataFrame, name: str, metric: Metric, order: Mapping[str, int]) -> list[Series]:
-    value = sum(frame[column].astype("float64") for column in metric.columns) / metric.scale
-    way = choices = frame["choices"].astype("object").fillna("")
-    if metric.alike == PROCESS:
-        way = choices.mask(frame["process"] == "forked", (choices + ", forked").str.removeprefix(", "))
-    seed = frame["seed"].fillna(0)
-    rows = frame[[*OF_POINT, *MACHINE, *SOFTWARE]].assign(value=value, choices=choices, way=way, seed=seed)
-    rows = rows[rows["value"] > 0]
-    ways = rows[["case", "way"]].drop_duplicates()
-    several = set(ways["case"][ways["case"].duplicated()])
-    keys = rows.groupby(["case", "way", *MACHINE], observed=True, dropna=False, sort=False)
-    rows = rows.assign(series=keys.ngroup())
-    commits = rows.groupby(["series", "git_sha"], observed=True, sort=False)
-    over_rounds = {"value": commits["value"].transform("median"), "started": commits["started"].transform("min")}
-    rows = rows.assign(commit=commits.ngroup(), rounds=commits["value"].transform("size"), **over_rounds)
-    series: dict[int, Series] = {}
-    versions: dict[tuple[Any, ...], dict[str, str]] = {}
-    points: Iterable[Any] = rows.drop_duplicates("commit", keep="last").sort_values("commit").itertuples(index=False)
-    for row in points:
-        if row.series not in series:
-            machine = hardware(str(row.device), row.gpu, row.cpu, row.cores)
-            words = (row.way or "as usual") if row.case in several else ""
-            series[row.series] = Series(str(row.case), name, machine, [], choices=words)
-        series[row.series].points.append(_point(row, versions))
-    for one in series.values():
-        one.points.sort(key=lambda point: (order.get(point.sha, len(order)), point.when))
-    return list(series.values())
+def _speed(metric: str) -> str:
+    """Return a word that metrics have in common which a slower machine moves alike."""
+    return "speed" if METRICS[metric].timed and METRICS[metric].unit != "J" else metric
 
 
-def _point(row: Any, versions: dict[tuple[Any, ...], dict[str, str]]) -> Point:
-    """Return the point of the last row of a commit; `versions` has the one dict of all points of equal software."""
-    words = tuple(getattr(row, name) for name in SOFTWARE)
-    if words not in versions:
-        versions[words] = {name: word for name, word in zip(SOFTWARE, words, strict=True) if isinstance(word, str)}
-    source, weights = (word if isinstance(word, str) else "" for word in (row.input, row.weights_from))
-    of_rounds = row.started, row.value, row.rounds
-    return Point(
-        str(row.git_sha), *of_rounds, str(row.plan), int(row.seed), source, weights, versions[words], row.choices
-    )
+def _logs(series: Series) -> Array:
+    """Return the logarithms of a series' values, more being worse."""
+    return METRICS[series.metric].sign * np.log(np.array(series.values))
 
 
-def find_changes(series: Series, family: int = 1) -> None:
-    """Fill in the spikes and changes of a series, one of a family of `family` series."""
-    metric = METRICS[series.metric]
-    logs, minimum = np.log(np.array(series.values)), log1p(metric.minimum)
-    spikes = spikes_of(logs)
-    series.spikes = [series.points[i] for i in np.flatnonzero(spikes)]
-    points = [series.points[i] for i in np.flatnonzero(~spikes)]
-    x = logs[~spikes]
-    series.unsure, newest = unsure_newest(x, minimum)
-    x = x[: len(x) - newest]
-    draw = np.random.default_rng(zlib.crc32(f"{series.name} {series.metric} {series.machine}".encode()))
-    alpha = FAMILY_ALPHA / max(family, 1)
-    change_points = best_splits(x, count_changes(x, alpha, draw))
-    edges = [0, *change_points, len(x)]
-    for first, split, last in zip(edges, change_points, edges[2:], strict=False):
-        ratio = _level_ratio(x[first:split], x[split:last])
-        if abs(log(ratio.value)) <= minimum:
-            continue
-        p = permutation_p(x[first:last], alpha, draw, split - first)
-        before, after = points[split - 1], points[split]
-        versions = {name: (before.software.get(name, new), new) for name, new in after.software.items()}
-        software = {name: (old, new) for name, (old, new) in versions.items() if old != new}
-        worse = (ratio.value > 1) == metric.lower
-        series.changes.append(Change(before, after, ratio, min(1.0, p * family), worse, software))
+def _take_off(pairs: Sequence[tuple[Row, Series]], order: Mapping[str, int], family: int) -> list[tuple[int, Change]]:
+    """Take the common movement off some rows; return its changes, each with the number of series that have it."""
+    rows, some = zip(*pairs, strict=True)
+    first_seen: dict[str, Point] = {}
+    for series in some:
+        for point in series.points:
+            if point.sha not in first_seen or point.when < first_seen[point.sha].when:
+                first_seen[point.sha] = point
+    commits = sorted(first_seen.values(), key=lambda point: (order.get(point.sha, len(order)), point.when))
+    place_of = {point.sha: place for place, point in enumerate(commits)}
+    places = [np.array([place_of[point.sha] for point in series.points], dtype=np.int64) for series in some]
+    x = np.full((len(rows), len(commits)), np.nan)
+    for index, row in enumerate(rows):
+        x[index, places[index]] = row.x
+    common = common_movement(x)
+    if not common.any():
+        return []
+    alike, steps, judged = split_movement(x, common, family)
+    for index, row in enumerate(rows):
+        row.x = row.x - alike[places[index]]
+    minimum = max(row.minimum for row in rows)
+    points = [commits[place] for place in judged]
+    return [(count, _change(step, points, 1, True)) for count, step in steps if abs(step.size) > minimum]
 
 
-def least_points(family: int = 1) -> int:
-    """Return the points that a series, of a family of `family`, must have for any change to be significant.
+def split_movement(x: Array, common: Array, family: int) -> tuple[Array, list[tuple[int, Step]], list[int]]:
+    """Return what of a common movement is of all series: the movement, its steps, and the commits they are counted in.
 
-    That is one in the middle, which no shuffled order of the points equals but those that leave its halves whole.
+    Steps that many series do not have are taken out of it, for they are changes of the others. Of each step that is
+    left there is the number of series that have points on both sides.
     """
-    count = 2 * MIN_SEGMENT
-    while 2 / comb(count, count // 2) > FAMILY_ALPHA / max(family, 1):
-        count += 1
-    return count
+    row = Row(common, 0.0)
+    judge([row], family + 1)
+    judged = row.left.tolist()
+    alike, steps = common.copy(), []
+    for step in row.steps:
+        stretch = judged[step.first], judged[step.split], judged[step.end - 1] + 1
+        moved = moved_alike(x, stretch, step.size)
+        if moved is None:
+            alike[judged[step.split] :] -= step.size
+        else:
+            steps.append((int(moved.sum()), step))
+    return alike, steps, judged
 
 
-def _level_ratio(before: NDArray[np.float64], after: NDArray[np.float64]) -> Ratio:
-    """Return the ratio of the levels, given as logarithms, with Welch's 95 % confidence interval."""
-    estimates = estimate(before, after, paired=False, moderate=False)
-    effect, half_width = float(estimates.effect), float(estimates.half_width(0.05))
-    return Ratio(exp(effect), exp(effect - half_width), exp(effect + half_width), len(before) + len(after))
+def _fill(series: Series, row: Row, family: int) -> None:
+    metric = METRICS[series.metric]
+    series.spikes = [series.points[place] for place in row.spikes]
+    points = [series.points[place] for place in row.left]
+    series.changes = [_change(step, points, metric.sign, metric.lower) for step in row.steps]
+    series.unsure = _unsure(row, metric)
+    series.noise = row.spread
+    series.flips = 0 if row.steps else row.flips if row.flips >= FLIPS else 0
+    if row.spread:
+        size = least_change(row, len(points), family)
+        series.detectable = None if size is None else expm1(size)
+
+
+def _unsure(row: Row, metric: Metric) -> str:
+    """Return a sentence on newest points that are too few for a change."""
+    far, count = row.unsure
+    if not count:
+        return ""
+    which = "the newest point is" if count == 1 else f"the newest {count} points are"
+    percent = 100 * expm1(metric.sign * log1p(far))
+    return f"{which} {percent:+.0f} % off the level before: too few to tell"
+
+
+def _change(step: Step, points: Sequence[Point], sign: int, lower: bool) -> Change:
+    before, after = points[step.split - 1], points[step.split]
+    half_width = float(stdtrit(step.degrees, 0.975)) * step.error
+    size = sign * step.size
+    count = step.end - step.first
+    ratio = Ratio(exp(size), exp(size - half_width), exp(size + half_width), count)
+    versions = {name: (before.software.get(name, new), new) for name, new in after.software.items()}
+    software = {name: (old, new) for name, (old, new) in versions.items() if old != new}
+    worse = (size > 0) == lower
+    return Change(before, after, ratio, step.p, worse, software, points[step.low - 1], points[step.high])
+
+
+def fewest_commits() -> int:
+    """Return the commits that a series must have for any change in it to show."""
+    return 2 * MIN_SEGMENT
+
+
+def following(points: int) -> int:
+    """Return how many commits after a change `Series.detectable` is for, in a series of so many."""
+    return min(NEWS_FOLLOWING, points // 2)
 
 
 def sparkline(values: list[float], width: int = 40) -> str:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Argument, Option
 
 from bench import paths
 from bench.cli.complete import complete_results
-from bench.cli.console import answer_code, damage_on_stderr, stop
+from bench.cli.console import answer_code, damage_on_stderr, stop, tell
 from bench.cli.options import Csv, Exclude, Filter, Json, Markdown
 from bench.cli.tables import out, print_csv, print_json, print_text
-from bench.errors import FAILED, USAGE
+from bench.errors import FAILED, USAGE, ArgumentError
 from bench.plans.words import narrow
 from bench.records.places import store_at
 from bench.runs.worktree import commit_order, is_shallow
+from bench.text import plural
 from bench.verdicts.metrics import METRICS, metric_named
+
+if TYPE_CHECKING:
+    from bench.verdicts.series import Series
 
 USUAL = ("latency", "throughput")
 
@@ -38,34 +43,84 @@ def history(
         Option(metavar="NAME", help=f"Any of {', '.join(METRICS)}; repeat.  \\[default: {', '.join(USUAL)}]"),
     ] = None,
     all_: Annotated[bool, Option("--all", help="List the cases without a change, too.")] = False,
-    fail: Annotated[bool, Option("--fail-on-change", help="Exit 1 if something got worse.")] = False,
+    machine: Annotated[
+        list[str] | None, Option(metavar="TEXT", help="Machines whose description has this text alone; repeat.")
+    ] = None,
+    fail: Annotated[
+        bool, Option("--fail-on-change", help="Exit 1 if news, not acknowledged, is for the worse.")
+    ] = False,
+    since: Annotated[str, Option(metavar="WHEN", help="News is since then: 7d, a date, or a commit.")] = "",
+    commit: Annotated[
+        str, Option("--acknowledge", metavar="COMMIT", help="Accept what got worse there, of -f and --metric.")
+    ] = "",
+    reason: Annotated[str, Option(metavar="TEXT", help="Why it is accepted.")] = "",
+    acknowledged: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="What is accepted, to be committed.  \\[default: results/acknowledged.toml]"),
+    ] = None,
     as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Every case over commits: where its level changed, between which commits, and the p-value of the change.
 
-    A store is a folder of results folders, as a nightly `bench run PLAN -o STORE/$(date +%F)` leaves it.
+    A store is a folder of results folders, as a nightly `bench run PLAN -o STORE/$(date +%F)` leaves it. What is left
+    by -f, --exclude, --metric and --machine is judged together: the fewer series, the smaller a change that is found.
     """
-    from bench.verdicts import history_text as text  # numpy and pandas, for those who want them
-    from bench.verdicts.history import read_history
+    from bench.verdicts import history_accepted as gate  # numpy and pandas, for those who want them
+    from bench.verdicts import history_text as text
+    from bench.verdicts.history import judge_history
 
     names = list(map(metric_named, metric or USUAL))
-    with damage_on_stderr():
-        places = [store_at(store) for store in stores or [paths.LOCAL]]
-        series = read_history(places, names, commit_order(), is_shallow())
-    kept = narrow(dict.fromkeys(one.case for one in series), filter or (), exclude or (), "these stores at a commit")
-    series = [one for one in series if one.case in kept]
-    if not series:
-        stop("no case was measured at a commit", USAGE)
+    if bool(commit) != bool(reason.strip()):
+        raise ArgumentError("--acknowledge COMMIT and --reason TEXT go together")
+    file = acknowledged or gate.FILE
+    accepted, order = gate.read_accepted(file), commit_order()
+    start = gate.parse_since(since, order) if since else None
+    series = _series_of(stores or [paths.LOCAL], names, order, filter or (), exclude or (), machine)
+    judged = judge_history(series, order)
+    if commit:
+        entry, covered = gate.acknowledge(judged, order, commit, filter or (), metric or (), reason)
+        gate.append_accepted(file, entry)
+        accepted = [*accepted, entry]
+        tell(f"{file}: {covered} {plural(covered, 'change')} at {commit} acknowledged; commit the file")
+    news = gate.mark_news(judged, accepted, order, start)
     if as_json:
-        print_json([text.as_json(one) for one in series])
+        print_json([text.as_json(one, judged) for one in series])
     elif as_csv:
         print_csv(row for one in series for row in text.as_rows(one))
     elif as_markdown:
-        print_text(text.history_markdown(series) + "\n")
+        print_text(text.history_markdown(judged) + "\n")
     else:
-        text.print_history(out, series, all_)
+        text.print_history(out, judged, all_)
     if fail:
-        worse = any(change.worse for one in series for change in one.changes)
-        raise typer.Exit(answer_code(FAILED if worse else 0))
+        if news:
+            tell(f"bench: {text.gate_sentence(news, file)}")
+        raise typer.Exit(answer_code(FAILED if news else 0))
+
+
+def _series_of(
+    stores: list[Path],
+    metrics: list[str],
+    order: dict[str, int],
+    only: Iterable[str],
+    exclude: Iterable[str],
+    machines: list[str] | None,
+) -> list[Series]:
+    """Return the series of some stores that the options leave, not judged; what is to be known of them is told."""
+    from bench.verdicts.history_text import order_sentence
+    from bench.verdicts.series import read_series
+
+    with damage_on_stderr():
+        series = read_series([store_at(store) for store in stores], metrics, order, is_shallow())
+    kept = narrow(dict.fromkeys(one.case for one in series), only, exclude, "these stores at a commit")
+    series = [one for one in series if one.case in kept and _is_of(one.machine, machines)]
+    if not series:
+        stop("no case was measured at a commit", USAGE)
+    if guess := order_sentence(series, order):
+        tell(f"bench: {guess}")
+    return series
+
+
+def _is_of(description: str, texts: list[str] | None) -> bool:
+    return not texts or any(text.lower() in description.lower() for text in texts)

@@ -1,27 +1,16 @@
 """Levels over commits: made-up series, and a store of real records."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
-from bench.cli import app
-from bench.cli.results import history as cli_history
 from bench.commands import command_line
-from bench.errors import UNDECIDED, StoreError
-from bench.records.frame import Damage
-from bench.records.record import Record
-from bench.records.store import Store
-from bench.verdicts.history import FAMILY_ALPHA, Point, Series, find_changes, least_points, read_history, sparkline
+from bench.verdicts.history import FAMILY_ALPHA, History, judge_history, sparkline
 from bench.verdicts.history_text import print_history
-from bench.verdicts.stores import results_folders
-from tests.bench.records.written import quick, write
+from bench.verdicts.series import Point, Series
 
 CASE = "resnet18/eager/fp32/b1/i64/stream"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,6 +23,13 @@ def series(values: Sequence[float], software: Sequence[str] | None = None) -> Se
         for i, (value, version) in enumerate(zip(values, versions, strict=True))
     ]
     return Series(CASE, "latency", "a machine", points)
+
+
+def find_changes(one: Series, family: int = 1) -> None:
+    """Judge a series with others of independent noise, `family` in all."""
+    count = len(one.points)
+    others = [series(10 * noise(1000 + place, count, 0.01)) for place in range(family - 1)]
+    judge_history([one, *others])
 
 
 def noise(seed: int, count: int, sigma: float = 0.01) -> np.ndarray:
@@ -55,18 +51,20 @@ def test_flat_noise_has_no_change_more_often_than_is_allowed() -> None:
 
 
 def test_a_step_is_found_with_its_commits_its_size_and_the_command_that_confirms_it() -> None:
+    every = [series(10 * noise(seed, 40)) for seed in range(450)]
+    planted = [series(np.where(np.arange(40) < 25, 1, 1.05) * one.values) for one in every[:20]]
+    history = judge_history(planted + every[20:])
+    assert sum(bool(one.changes) for one in every[20:]) == 0
+    assert not history.movements
     missed = covered = 0
-    for seed in range(20):
-        values = 10 * noise(seed, 40)
-        values[25:] *= 1.05
-        one = series(values)
-        find_changes(one, family=450)
+    for one in planted:
         if len(one.changes) != 1:
             missed += 1
             continue
         (change,) = one.changes
         assert change.worse
         assert abs(int(change.after.sha, 16) - 25) <= 1
+        assert int(change.earliest.sha, 16) < 25 <= int(change.latest.sha, 16)
         low, high = change.ratio.low, change.ratio.high
         assert low is not None
         assert high is not None
@@ -128,18 +126,8 @@ def test_numbers_without_noise_change_where_they_do() -> None:
 def test_what_else_was_another_is_told() -> None:
     values = np.concatenate([10 * noise(5, 10), 11 * noise(6, 10)])
     one = series(values, ["2.13.0"] * 10 + ["2.14.0"] * 10)
-    find_changes(one)
+    find_changes(one, family=10)  # alone, 20 commits tell a step less surely from noise that wanders
     assert one.changes[0].software == {"torch": ("2.13.0", "2.14.0")}
-
-
-def test_a_change_shows_from_as_many_commits_on_as_is_said() -> None:
-    for family in (1, 20):
-        least = least_points(family)
-        for count in (least - 1, least + 2):
-            half = count // 2
-            one = series([10.0 + 0.01 * i for i in range(half)] + [15.0 + 0.01 * i for i in range(count - half)])
-            find_changes(one, family)
-            assert bool(one.changes) == (count > least), (family, count)
 
 
 def test_short_series_have_no_changes() -> None:
@@ -155,114 +143,8 @@ def test_a_sparkline_goes_from_the_least_to_the_greatest() -> None:
     assert len(sparkline([1, 2] * 100, 40)) == 40
 
 
-@pytest.fixture
-def store(tmp_path: Path, record: Callable[..., Record]) -> Path:
-    """Ten commits, a folder each, written in no order; half as fast from the sixth on. And one of no commit."""
-    for i in (3, 9, 0, 1, 7, 5, 4, 2, 8, 6):
-        folder = Store(tmp_path / "nightly" / f"{i}")
-        with folder.writing():
-            for number in range(2):
-                made = record(CASE, round=number)
-                made.started = (START + timedelta(days=i)).isoformat()
-                slower = 2 if i >= 5 else 1
-                made.latency_ns = [slower * (1_000_000 + 1000 * ((7 * i + k) % 5)) for k in range(20)]
-                made.environment = made.environment | {"git": {"sha": f"{i:040x}", "dirty": i == 9}}
-                folder.append(made)
-    return tmp_path / "nightly"
-
-
-def test_a_store_is_read_in_the_order_of_its_commits(store: Path) -> None:
-    (one,) = read_history([store], ["latency"])
-    assert [int(point.sha, 16) for point in one.points] == list(range(9))  # the tenth had changes of no commit
-    assert all(point.rounds == 2 for point in one.points)
-    assert int(one.changes[0].after.sha, 16) == 5
-    order = {f"{i:040x}": place for place, i in enumerate(reversed(range(10)))}
-    (back,) = read_history([store], ["latency"], order)
-    assert [int(point.sha, 16) for point in back.points] == list(reversed(range(9)))
-    assert not back.changes[0].worse
-
-
-def test_runs_with_other_threads_are_a_series_of_their_own(store: Path, record: Callable[..., Record]) -> None:
-    made = record(CASE, settings={"threads": 3}, environment={"git": {"sha": f"{0:040x}", "dirty": False}})
-    with Store(store / "threads").writing() as folder:
-        folder.append(made)
-    points = {one.name: len(one.points) for one in read_history([store], ["latency"])}
-    assert points.pop(f"{CASE} (threads 3)") == 1
-    assert list(points.values()) == [9]
-
-
-@pytest.mark.parametrize("metric", ["host", "latency"])
-def test_forked_processes_are_a_series_of_their_own_that_a_command_confirms(tmp_path: Path, metric: str) -> None:
-    for i, (way, threads) in product(range(20), (("fresh", 0), ("forked", 0), ("forked", 3))):
-        size = (400 + 60 * (i > 9) + 200 * (way == "forked") + i % 3) << 20
-        some = quick(round=i, memory={"host_resident_peak": size}, latency_ns=[size] * 50, runtime={"process": way})
-        some.settings, some.environment = (
-            {"threads": threads} if threads else {},
-            {"git": {"sha": f"{i:012x}".ljust(40, "0"), "dirty": False}},
-        )  # type: ignore[typeddict-item]
-        write(tmp_path / f"{way}{threads}", some)
-    history = read_history([tmp_path], [metric])
-    assert {one.choices: len(one.points) for one in history} == {"as usual": 20, "forked": 20, "threads 3, forked": 20}
-    at = f"{9:012x}", f"{10:012x}", CASE
-    commands = {one.choices: one.changes[0].confirm(CASE) for one in history}
-    assert commands.pop("threads 3, forked") == command_line("ab", *at, "--threads", 3)
-    assert set(commands.values()) == {command_line("ab", *at)}
-
-
-def test_commits_without_a_place_are_left_out_and_told_or_refused_in_a_shallow_clone(store: Path) -> None:
-    order = {f"{i:040x}": i for i in range(9) if i not in (2, 3)}
-    with pytest.warns(Damage, match="2 commits that this checkout lacks"):
-        (one,) = read_history([store], ["latency"], order)
-    assert [int(point.sha, 16) for point in one.points] == [0, 1, 4, 5, 6, 7, 8]
-    with pytest.raises(StoreError, match="fetch --unshallow") as refused:
-        read_history([store], ["latency"], order, shallow=True)
-    assert refused.value.exit_code == UNDECIDED
-    (whole,) = read_history([store], ["latency"], {f"{i:040x}": i for i in range(9)}, shallow=True)
-    assert len(whole.points) == 9
-
-
-def test_linked_folders_are_entered_once_and_files_of_records_are_stores(store: Path, tmp_path: Path) -> None:
-    (links := tmp_path / "links").mkdir()
-    for number in range(10):
-        (links / f"{number}").symlink_to(store / f"{number}")
-    (links / "again").symlink_to(store / "0")
-    (links / "around").symlink_to(links)
-    assert len(results_folders([links])) == 10
-    (one,) = read_history([links], ["latency"])
-    assert len(one.points) == 9
-    lines = b"".join((store / f"{number}" / "records.jsonl").read_bytes() for number in range(1))
-    (tmp_path / "some.jsonl").write_bytes(lines)
-    ((alone,),) = (series.points for series in read_history([tmp_path / "some.jsonl"], ["latency"]))
-    assert int(alone.sha, 16) == 0
-
-
-def test_a_place_without_results_is_told(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="holds no records"):
-        results_folders([tmp_path])
-
-
 def test_one_commit_is_one(capsys: pytest.CaptureFixture[str]) -> None:
-    print_history(Console(width=200), [series([1.0])], every=False)
+    print_history(Console(width=200), History([series([1.0])]), every=False)
     printed = capsys.readouterr().out
     assert "1 series over 1 commit: 0 changed" in printed
-    assert "The longest has 1 commit; " in printed
-
-
-def test_the_command(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli_history, "commit_order", dict)  # of a checkout without git: by when they were measured
-    monkeypatch.setattr(cli_history, "is_shallow", bool)
-    runner = CliRunner()
-    told = runner.invoke(app, ["history", str(store), "--metric", "latency", "--fail-on-change"], env={"COLUMNS": "80"})
-    assert told.exit_code == 1, told.stderr
-    assert "1 series over 9 commits: 1 changed, 1 for the worse." in told.stdout
-    assert "bench ab 000000000000 000000000000" in told.stdout
-    assert all(len(line) <= 80 for line in told.stdout.splitlines() if "bench ab" not in line), told.stdout
-    (plain,) = json.loads(runner.invoke(app, ["history", str(store), "--metric", "latency", "--json"]).stdout)
-    assert plain["changes"][0]["ratio"] == pytest.approx(2, rel=0.01)
-    table = runner.invoke(app, ["history", str(store), "--metric", "latency", "--markdown"]).stdout
-    assert f"| `{CASE}` | latency | worse | +100 %" in table
-    assert runner.invoke(app, ["history", str(store), "--metric", "speed"]).exit_code == 2
-    nowhere = runner.invoke(app, ["history", str(store), "--metric", "energy"])
-    assert (nowhere.exit_code, nowhere.stdout) == (2, "")
-    assert "no case was measured at a commit" in nowhere.stderr
-    assert runner.invoke(app, ["history", str(store), "-f", "resnet152"]).exit_code == 2
+    assert "The longest series has 1 commit; a change can show from 6 on" in printed

@@ -1,39 +1,92 @@
-"""The segments of rows of numbers, against every way to cut them, and p-values that must stay as they were."""
-
-from itertools import combinations, pairwise, product
+"""Splits in seeded intervals, and what is made of them, against plain loops."""
 
 import numpy as np
+import pytest
 
-from bench.verdicts.segments import MIN_SEGMENT, best_splits, permutation_p
-
-
-def test_the_segments_are_the_best_of_all() -> None:
-    """Every way to cut short series: none leaves less square error, and none that is longer than the points allow."""
-    for seed, count in product(range(10), (1, 2, 3)):
-        draw = np.random.default_rng(seed)
-        x = draw.normal(0, 1, 8 + seed) + 2 * (np.arange(8 + seed) > 4)
-        found = best_splits(x, count)
-        assert len(found) == min(count, len(x) // MIN_SEGMENT - 1)
-        ways = [
-            [0, *splits, len(x)]
-            for splits in combinations(range(MIN_SEGMENT, len(x) - MIN_SEGMENT + 1), len(found))
-            if all(b - a >= MIN_SEGMENT for a, b in pairwise([*splits, len(x)]))
-        ]
-        best = min(ways, key=lambda edges: sum(np.var(x[a:b]) * (b - a) for a, b in pairwise(edges)))
-        assert [0, *found, len(x)] == best
+from bench.verdicts.steps.segments import (
+    MIN_SEGMENT,
+    best_split,
+    count_flips,
+    count_splits,
+    error_of_mean,
+    largest_splits,
+    layers,
+    levels,
+    narrowest,
+    scan,
+    settle,
+    slopes_better,
+)
 
 
-def between(x: np.ndarray) -> float:
-    """The most square error that a split takes away, by its definition."""
-    splits = range(MIN_SEGMENT, len(x) - MIN_SEGMENT + 1)
-    return max(len(x) * np.var(x) - k * np.var(x[:k]) - (len(x) - k) * np.var(x[k:]) for k in splits)
+def t_of(x: np.ndarray, first: int, split: int, end: int) -> float:
+    before, after = x[first:split], x[split:end]
+    return abs(after.mean() - before.mean()) / (1 / len(before) + 1 / len(after)) ** 0.5
 
 
-def test_a_p_value_is_the_share_of_the_same_shuffled_orders_that_split_as_well() -> None:
-    for seed in range(4):
-        x = np.random.default_rng(seed).normal(0, 1, 12) + (np.arange(12) > 5) * seed
-        kept = x.copy()
-        permuted = np.random.default_rng(seed).permuted(np.tile(x, (400, 1)), axis=1)
-        as_good = sum(between(row) >= between(x) - 1e-9 for row in permuted)
-        assert permutation_p(x, 0.05, np.random.default_rng(seed)) == (as_good + 1) / 401
-        assert (x == kept).all()
+@pytest.mark.parametrize("points", [6, 7, 13, 40, 200])
+def test_the_scan_has_the_best_split_of_each_interval(points: int) -> None:
+    x = np.random.default_rng(points).normal(0, 1, (3, points))
+    with np.errstate(divide="ignore"):
+        errors = np.tile(1 / np.sqrt(np.arange(points + 1.0)), (3, 1))
+    scanned = scan(x, errors, np.full(3, 2.0), np.full(3, 2.0))
+    intervals = [(start, start + length) for length, starts in layers(points) for start in starts]
+    assert list(zip(scanned.first, scanned.end, strict=True)) == intervals
+    for row in range(3):
+        for place, (first, end) in enumerate(intervals):
+            scores = [t_of(x[row], first, k, end) for k in range(first + MIN_SEGMENT, end - MIN_SEGMENT + 1)]
+            assert scanned.score[row, place] == pytest.approx(max(scores) / 2)
+            assert scanned.split[row, place] == first + MIN_SEGMENT + int(np.argmax(scores))
+
+
+def test_intervals_are_few_and_begin_and_end_with_the_row() -> None:
+    for points in (6, 40, 1000, 10_000):
+        for length, starts in layers(points):
+            assert starts[0] == 0
+            assert starts[-1] + length == points
+        older, news = count_splits(points)
+        assert older + news < 60 * points  # n log n
+    assert layers(5) == ()
+
+
+def test_both_edges_of_a_bump_are_candidates_however_it_ends() -> None:
+    x = np.zeros((1, 40))
+    x[0, 16:24] = 10
+    x += np.random.default_rng(0).normal(0, 1, x.shape)
+    with np.errstate(divide="ignore"):
+        errors = 1 / np.sqrt(np.arange(41.0))[None, :]
+    scanned = scan(x, errors, np.full(1, 5.0), np.full(1, 5.0))
+    assert sorted(largest_splits(scanned, 2)[0]) == [16, 24]
+    lengths = [end - first for first, _, end in narrowest(scanned, 0)]
+    assert lengths == sorted(lengths)
+    assert settle(x[0], [14, 25]) == [16, 24]
+
+
+def test_levels_are_means_between_splits() -> None:
+    x = np.random.default_rng(0).normal(0, 1, (2, 12))
+    flat = levels(x, np.array([[4, 9], [0, 0]]))
+    assert flat[0] == pytest.approx(np.repeat([x[0, :4].mean(), x[0, 4:9].mean(), x[0, 9:].mean()], [4, 5, 3]))
+    assert flat[1] == pytest.approx(x[1].mean())
+    assert best_split(np.repeat([0.0, 1.0], [5, 7]), 0, 12) == 5
+
+
+def test_a_slope_is_no_step() -> None:
+    assert slopes_better(np.arange(20.0), 10, 0.1)
+    assert not slopes_better(np.repeat([0.0, 5.0], 10), 10, 1.0)
+
+
+def test_flips_are_counted_where_points_stay_on_two_levels() -> None:
+    draw = np.random.default_rng(0)
+    sticky = np.repeat([0, 1, 0, 1, 0, 1, 0, 1], 10) + draw.normal(0, 0.05, 80)
+    assert count_flips(sticky) == 7
+    assert count_flips(draw.permutation(sticky)) == 0  # noise with two modes
+    assert count_flips(draw.normal(0, 1, 80)) == 0
+    assert count_flips(np.ones(10)) == 0
+
+
+def test_the_error_of_a_mean_is_that_of_an_autoregression() -> None:
+    for phi, count in ((0.0, 5), (0.5, 4), (0.9, 12)):
+        places = np.arange(count)
+        covariances = phi ** np.abs(places[:, None] - places)
+        error = error_of_mean(np.array([float(count)]), phi)
+        assert error[0] == pytest.approx(covariances.mean() ** 0.5)

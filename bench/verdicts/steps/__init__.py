@@ -1,0 +1,1 @@
+"""Changes of level in rows of numbers: where, and which are sure."""

@@ -1,0 +1,183 @@
+"""Which changes of level of the rows of a history are sure, over all rows together.
+
+The chance that any row without a change has one is at most FAMILY_ALPHA, over all rows of a call (`judge`); half of it
+is for the newest commits, where a test for each split is affordable. docs/METHODOLOGY.md has the rates as simulated.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import stdtrit
+
+from bench.verdicts.steps.noise import Noise, Sample, noise_of_rows
+from bench.verdicts.steps.segments import (
+    MIN_SEGMENT,
+    NEWS,
+    Array,
+    Places,
+    Scan,
+    count_flips,
+    count_splits,
+    error_of_mean,
+    merge_pairs,
+    narrowest,
+    possible_places,
+    scan,
+    settle,
+    slopes_better,
+    spikes_of,
+    unsure_newest,
+)
+
+FAMILY_ALPHA = 0.05  # the family-wise error rate over all rows
+# A scan of neighbouring splits errs less often than independent tests of them: so many of the latter err as often, for
+# each of the former, at the levels that matter here (simulated).
+INDEPENDENT = 0.5
+NEWS_SHARE = 2 / 3  # of the allowed errors
+MERGED = 12.0  # variances that a second change must explain beside the first
+NEWS_FOLLOWING = 5  # commits after a change, for the least that is found
+NINE_OF_TEN = 1.2816  # of the normal distribution
+
+
+@dataclass(frozen=True)
+class Step:
+    """A change of level of a row: the point before which it is, its size as a logarithm, and what it rests on."""
+
+    split: int
+    low: int  # the first and the last split that fit nearly as well
+    high: int
+    first: int  # the stretches on either side: [first, split) and [split, end)
+    end: int
+    size: float
+    error: float  # standard error of the size
+    degrees: float
+    p: float  # over all rows and splits
+    sloped: bool  # a slope would fit nearly as well
+
+
+@dataclass
+class Row:
+    """The logarithms of a series in the order of its commits, to be judged with others."""
+
+    x: Array
+    minimum: float  # the least change that matters, as a logarithm
+    kind: int = 0  # rows of one kind have alike noise
+    steps: list[Step] = field(default_factory=list)
+    spikes: list[int] = field(default_factory=list)
+    left: Places = field(default_factory=lambda: np.zeros(0, np.int64))  # places of the points that were judged
+    unsure: tuple[float, int] = (0.0, 0)
+    spread: float = 0.0
+    phi: float = 0.0
+    degrees: float = 1.0
+    flips: int = 0  # from one to the other of two levels
+
+
+def judge(rows: Sequence[Row], family: int = 0) -> None:
+    """Fill in the steps, the spikes and the noise of some rows, of a family of `family` rows, or of these alone."""
+    by_length = defaultdict(list)
+    for row in rows:
+        spikes = spikes_of(row.x)
+        row.spikes = [int(place) for place in np.flatnonzero(spikes)]
+        kept = np.flatnonzero(~spikes)
+        row.unsure = unsure_newest(row.x[kept], row.minimum)
+        row.left = kept[: len(kept) - row.unsure[1]]
+        if len(row.left) >= 2 * MIN_SEGMENT:
+            by_length[len(row.left)].append(row)
+    groups = list(by_length.values())
+    stacked = [np.stack([row.x[row.left] for row in group]) for group in groups]
+    samples = [
+        Sample(x, np.array([row.kind for row in group]), [_off_neighbours(row) for row in group])
+        for x, group in zip(stacked, groups, strict=True)
+    ]
+    for group, x, noise in zip(groups, stacked, noise_of_rows(samples) if samples else [], strict=True):
+        _judge_alike(group, x, noise, family or len(rows))
+
+
+def _off_neighbours(row: Row) -> Array:
+    """Return how far the spikes of a row are off the mean of their neighbours."""
+    places = np.array(row.spikes, dtype=np.int64)
+    return row.x[places] - (row.x[places - 1] + row.x[places + 1]) / 2
+
+
+@dataclass(frozen=True)
+class _Tests:
+    """How many independent tests the splits of rows of one length stand for, over the family."""
+
+    points: int
+    family: int
+
+    def count(self, split: int) -> float:
+        older, news = count_splits(self.points)
+        tests, share = (news, NEWS_SHARE) if self.points - split <= NEWS else (older, 1 - NEWS_SHARE)
+        return self.family * max(1.0, INDEPENDENT * tests) / share
+
+
+def _judge_alike(group: Sequence[Row], x: Array, noise: Noise, family: int) -> None:
+    tests = _Tests(x.shape[1], family)
+    least, least_news = (noise.least(FAMILY_ALPHA / tests.count(split)) for split in (0, x.shape[1]))
+    scanned = scan(x, noise.errors(), least, least_news)
+    for place, row in enumerate(group):
+        row.spread, row.phi, row.degrees = (float(array[place]) for array in (noise.spread, noise.phi, noise.degrees))
+        row.flips = count_flips(x[place])
+        if scanned.score.shape[1] and scanned.score[place].max() >= 1:
+            row.steps = _steps(x[place], row.minimum, scanned, noise, place, tests)
+
+
+def least_change(row: Row, points: int, family: int) -> float | None:
+    """Return the least change, as a logarithm, that is found in nine of ten when NEWS_FOLLOWING commits follow it.
+
+    It is of a row with the noise of `row`, in a family; None where its points are too few for any.
+    """
+    after = min(NEWS_FOLLOWING, points // 2)
+    if after < MIN_SEGMENT:
+        return None
+    alpha = FAMILY_ALPHA / _Tests(points, family).count(points - after)
+    shares = error_of_mean(np.array([points - after, after], dtype=np.float64), row.phi) ** 2
+    error = row.spread * float(np.sqrt(shares.sum()))
+    return max(float(-stdtrit(row.degrees, alpha / 2)) * error, row.minimum) + NINE_OF_TEN * error
+
+
+def _steps(x: Array, minimum: float, scanned: Scan, noise: Noise, place: int, tests: _Tests) -> list[Step]:
+    splits: list[int] = []
+    for first, split, end in narrowest(scanned, place):
+        if any(first < other < end for other in splits):
+            continue
+        if noise.p_value(place, x[first:split], x[split:end]) * tests.count(split) <= FAMILY_ALPHA:
+            splits.append(split)
+    while splits:
+        splits = settle(x, merge_pairs(x, settle(x, splits), MERGED * float(noise.spread[place]) ** 2))
+        edges = [0, *splits, len(x)]
+        stretches = zip(edges, splits, edges[2:], strict=False)
+        steps = [_step(x, stretch, noise, place, tests) for stretch in stretches]
+        doubts = [_doubt(step, minimum) for step in steps]
+        if not any(doubts):
+            return steps
+        if splits:
+            splits.pop(int(np.argmax(doubts)))
+    return []
+
+
+def _doubt(step: Step, minimum: float) -> float:
+    """Return how much speaks against a step, 0 for nothing."""
+    if step.p > FAMILY_ALPHA:
+        return 2 + step.p
+    if abs(step.size) <= minimum:
+        return 2 - abs(step.size) / minimum
+    return 0.5 if step.sloped else 0.0
+
+
+def _step(x: Array, stretch: tuple[int, int, int], noise: Noise, place: int, tests: _Tests) -> Step:
+    first, split, end = stretch
+    before, after = x[first:split], x[split:end]
+    p = min(1.0, noise.p_value(place, before, after) * tests.count(split))
+    shares = error_of_mean(np.array([len(before), len(after)], dtype=np.float64), noise.phi[place]) ** 2
+    error = float(noise.spread[place] * np.sqrt(shares.sum()))
+    variance = float(noise.spread[place] ** 2 * (1 + noise.phi[place]) / (1 - noise.phi[place]))
+    low, high = possible_places(x, first, split, end, variance)
+    size = float(after.mean() - before.mean())
+    sloped = slopes_better(x[first:end], split - first, float(noise.spread[place]) ** 2)
+    return Step(split, low, high, first, end, size, error, float(noise.degrees[place]), p, sloped)
