@@ -265,7 +265,7 @@ def test_the_command_line_leaves_torch_alone() -> None:
 
 def test_tests_mirror_the_source() -> None:
     """A folder of tests is a room, or holds what several share."""
-    shared = {"cheats", "speed", "toy", "kernels/interpreted", "bench/records/golden"}
+    shared = {"cheats", "noise", "speed", "toy", "kernels/interpreted", "bench/records/golden"}
     folders = {path.parent.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
     assert sorted(folder for folder in folders - shared if folder != "." and not (ROOT / folder).is_dir()) == []
 

@@ -1,1 +1,1 @@
-"""Did it get slower: the metrics, the rounds, the rule, the history."""
+"""Did it get slower: the metrics, the rounds, the rule."""

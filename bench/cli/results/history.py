@@ -22,7 +22,7 @@ from bench.text import plural
 from bench.verdicts.metrics import METRICS, metric_named
 
 if TYPE_CHECKING:
-    from bench.verdicts.series import Series
+    from bench.history.series import Series
 
 USUAL = ("latency", "throughput")
 
@@ -67,9 +67,9 @@ def history(
     A store is a folder of results folders, as a nightly `bench run PLAN -o STORE/$(date +%F)` leaves it. What is left
     by -f, --exclude, --metric and --machine is judged together: the fewer series, the smaller a change that is found.
     """
-    from bench.verdicts import history_accepted as gate  # numpy and pandas, for those who want them
-    from bench.verdicts import history_text as text
-    from bench.verdicts.history import judge_history
+    from bench.history import accepted as gate  # numpy and pandas, for those who want them
+    from bench.history import text
+    from bench.history.history import judge_history
 
     names = list(map(metric_named, metric or USUAL))
     if bool(commit) != bool(reason.strip()):
@@ -108,8 +108,8 @@ def _series_of(
     machines: list[str] | None,
 ) -> list[Series]:
     """Return the series of some stores that the options leave, not judged; what is to be known of them is told."""
-    from bench.verdicts.history_text import order_sentence
-    from bench.verdicts.series import read_series
+    from bench.history.series import read_series
+    from bench.history.text import order_sentence
 
     with damage_on_stderr():
         series = read_series([store_at(store) for store in stores], metrics, order, is_shallow())

@@ -11,13 +11,13 @@ from statistics import median
 from typing import Any
 
 from bench.errors import StoreError
+from bench.history.history import Series, read_history
 from bench.plans.case import Case
 from bench.records import same
 from bench.records.record import Record
 from bench.report.page.settings import case_fields
 from bench.roofline.layers import SCHEMA, layer_name
 from bench.runs.worktree import commit_order, is_shallow
-from bench.verdicts.history import Series, read_history
 from kernels.cards.reading import read_json_file
 
 METRICS = {"latency": "p50, ms", "throughput": "images/s"}

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from bench.history.history import judge_history
+from bench.history.judge import FAMILY_ALPHA
+from bench.history.series import Point, Series
 from bench.stats import share_interval
-from bench.verdicts.history import judge_history
 from bench.verdicts.rule import Array
 from bench.verdicts.selftest.tables import Block
-from bench.verdicts.series import Point, Series
-from bench.verdicts.steps.judge import FAMILY_ALPHA
 
 LARGE, USUAL = 0.05, 0.01  # relative noise: of the false changes, and of the changes to be found
 EFFECTS = (0.01, 0.02, 0.03, 0.05, 0.10)
@@ -140,7 +140,7 @@ def share_found(seed: int, planted: Planted, stores: int) -> dict[str, Any]:
             hits += all(any(abs(at - end) <= 2 and worse == up for at, worse in places) for end, up in ends)
     count = stores * planted.changed
     row = {"change": planted.name, "series": planted.series, "commits": planted.commits, "effect": planted.effect}
-    return row | {"found": hits, "planted": count}
+    return row | {"detected": hits, "planted": count}
 
 
 def simulate_history(seed: int, quick: bool = False) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def simulate_history(seed: int, quick: bool = False) -> dict[str, Any]:
             for commits in (6, 8, 12)
         ]
     shapes = {name: meaning for name, (meaning, _) in SHAPES.items()}
-    return {"shapes": shapes, "false": rows, "found": found, "seconds": time.monotonic() - start}
+    return {"shapes": shapes, "false": rows, "detected": found, "seconds": time.monotonic() - start}
 
 
 def history_blocks(results: dict[str, Any]) -> list[Block]:
@@ -180,10 +180,10 @@ def history_blocks(results: dict[str, Any]) -> list[Block]:
     caption = "Histories without a change: stores in which any series has one, series x commits, in percent [95 %]"
     caption += f"; allowed {100 * FAMILY_ALPHA:.0f}"
     found: list[tuple[str, ...]] = [
-        (row["change"], str(row["series"]), f"+{100 * row['effect']:.0f} %", _share(row, "found", "planted"))
-        for row in results["found"]
+        (row["change"], str(row["series"]), f"+{100 * row['effect']:.0f} %", _share(row, "detected", "planted"))
+        for row in results["detected"]
     ]
-    words = ("change", "series", "size", "found")
+    words = ("change", "series", "size", "detected")
     return [
         Block(caption, titles, 1, lines, notes),
         Block("Histories with a change, 1 % normal noise: how many are found, in percent [95 %]", words, 1, found),

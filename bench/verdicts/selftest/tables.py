@@ -222,4 +222,4 @@ def _shared(rows: list[dict[str, Any]]) -> Block:
         (row["design"], number(row["share"]), cell(row["slower"]), cell(row["others"])) for row in rows
     ]
     caption = "A share of the cases slower by 10 % at 1 % noise: those found, and others with a verdict, in percent"
-    return Block(caption, ("rounds", "share", "found", "others"), 1, lines)
+    return Block(caption, ("rounds", "share", "detected", "others"), 1, lines)

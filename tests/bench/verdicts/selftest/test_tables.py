@@ -40,10 +40,10 @@ def test_a_part_of_its_own_is_simulated_shown_and_kept(tmp_path: Path, monkeypat
 
     def simulate_history(seed: int, quick: bool) -> dict[str, Any]:
         asked.append((seed, quick))
-        return {"found": 7}
+        return {"detected": 7}
 
     def history_blocks(results: dict[str, Any]) -> list[error_rates.Block]:
-        return [error_rates.Block("A part", ("noise", "found"), 1, [("normal", str(results["found"]))])]
+        return [error_rates.Block("A part", ("noise", "detected"), 1, [("normal", str(results["detected"]))])]
 
     module = SimpleNamespace(simulate_history=simulate_history, history_blocks=history_blocks)
     monkeypatch.setattr(parts, "import_module", lambda name: module)
@@ -54,7 +54,7 @@ def test_a_part_of_its_own_is_simulated_shown_and_kept(tmp_path: Path, monkeypat
     assert done.exit_code == 0, done.output
     assert asked == [(3, True)]
     assert "A part:" in done.output
-    assert error_rates.read_error_rates(target)["history"] == {"found": 7}
+    assert error_rates.read_error_rates(target)["history"] == {"detected": 7}
     assert "| normal | 7 |" in error_rates.section(tmp_path, "history.json")
     refused = CliRunner().invoke(app, ["selftest", "--only", "processes"])
     assert refused.exit_code == 2

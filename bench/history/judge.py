@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import stdtrit
 
-from bench.verdicts.steps.noise import Noise, Sample, noise_of_rows
-from bench.verdicts.steps.segments import (
+from bench.history.noise import Noise, Sample, noise_of_rows
+from bench.history.segments import (
     MIN_SEGMENT,
     NEWS,
     Array,

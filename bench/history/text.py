@@ -12,12 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.commands import command_line
+from bench.history.accepted import FILE as USUAL_FILE
+from bench.history.history import FAMILY_ALPHA, History, Movement, fewest_commits, following, sparkline
+from bench.history.segments import MIN_SEGMENT
+from bench.history.series import Change, Series
 from bench.text import WORDS, markdown_table, percent_change, percent_interval, plural
-from bench.verdicts.history import FAMILY_ALPHA, History, Movement, fewest_commits, following, sparkline
-from bench.verdicts.history_accepted import FILE as USUAL_FILE
 from bench.verdicts.metrics import METRICS
-from bench.verdicts.series import Change, Series
-from bench.verdicts.steps.segments import MIN_SEGMENT
 
 LEAST_P = 1e-6
 LEGEND = (

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtr, stdtrit
 
-from bench.verdicts.steps.segments import Array, effective_degrees, error_of_mean
-from bench.verdicts.steps.wander import (
+from bench.history.segments import Array, effective_degrees, error_of_mean
+from bench.history.wander import (
     LAGS,
     LEAST_SPREAD,
     PHIS,

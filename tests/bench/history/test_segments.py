@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.verdicts.steps.segments import (
+from bench.history.segments import (
     MIN_SEGMENT,
     best_split,
     count_flips,

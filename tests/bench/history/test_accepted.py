@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.bench.history.test_history import START, noise, series
 
 from bench.errors import ArgumentError, StoreError
-from bench.verdicts.history import History, judge_history
-from bench.verdicts.history_accepted import (
+from bench.history.accepted import (
     Accepted,
     acknowledge,
     append_accepted,
@@ -15,7 +15,7 @@ from bench.verdicts.history_accepted import (
     parse_since,
     read_accepted,
 )
-from tests.bench.verdicts.test_history import START, noise, series
+from bench.history.history import History, judge_history
 
 ORDER = {f"{place:040x}": place for place in range(60)}
 
@@ -78,7 +78,7 @@ def test_since_is_days_a_date_or_a_commit(monkeypatch: pytest.MonkeyPatch) -> No
     now = datetime(2026, 2, 10, tzinfo=UTC)
     assert parse_since("7d", {}, now) == datetime(2026, 2, 3, tzinfo=UTC)
     assert parse_since("2026-02-01", {}) == datetime(2026, 2, 1, tzinfo=UTC)
-    monkeypatch.setattr("bench.verdicts.history_accepted.resolve_commit", lambda name: "b" * 40)
+    monkeypatch.setattr("bench.history.accepted.resolve_commit", lambda name: "b" * 40)
     assert parse_since("v1", {"b" * 40: 7}) == 7
     with pytest.raises(ArgumentError, match="place"):
         parse_since("v1", {})

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.bench.history.test_history import CASE, START
 from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.cli.results import history as cli_history
 from bench.commands import command_line
 from bench.errors import UNDECIDED, StoreError
+from bench.history.history import read_history
+from bench.history.series import results_folders
 from bench.records.frame import Damage
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.verdicts.history import read_history
-from bench.verdicts.series import results_folders
 from tests.bench.records.written import quick, write
-from tests.bench.verdicts.test_history import CASE, START
 
 
 @pytest.fixture

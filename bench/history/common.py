@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from bench.verdicts.steps.noise import MANY_ALIKE
-from bench.verdicts.steps.segments import Array
-from bench.verdicts.steps.wander import LEAST_SPREAD
+from bench.history.noise import MANY_ALIKE
+from bench.history.segments import Array
+from bench.history.wander import LEAST_SPREAD
 
 FEWEST_AT_A_COMMIT = 10  # series of a commit from which its common movement is estimated
 FAR = 4.0  # standard deviations beyond which a series says nothing of what is common

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from bench.commands import command_line
-from bench.verdicts.history import FAMILY_ALPHA, History, judge_history, sparkline
-from bench.verdicts.history_text import print_history
-from bench.verdicts.series import Point, Series
+from bench.history.history import FAMILY_ALPHA, History, judge_history, sparkline
+from bench.history.series import Point, Series
+from bench.history.text import print_history
 
 CASE = "resnet18/eager/fp32/b1/i64/stream"
 START = datetime(2026, 1, 1, tzinfo=UTC)

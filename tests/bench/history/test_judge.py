@@ -6,7 +6,8 @@ from math import log1p
 import numpy as np
 import pytest
 
-from bench.verdicts.history import judge_history
+from bench.history.history import judge_history
+from bench.history.judge import FAMILY_ALPHA, Row, judge
 from bench.verdicts.selftest.history import (
     SHAPES,
     Planted,
@@ -17,7 +18,6 @@ from bench.verdicts.selftest.history import (
     store_of,
 )
 from bench.verdicts.selftest.tables import Block
-from bench.verdicts.steps.judge import FAMILY_ALPHA, Row, judge
 
 ALONE_IS_NOT_TOLD = {"sticky", "machine sticky", "machine AR", "drift"}  # of a single series of 40 commits
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from bench.verdicts.steps.segments import Array, largest_splits, levels, scan
+from bench.history.segments import Array, largest_splits, levels, scan
 
 PHIS = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96])
 LAGS = ((1, 1), (2, 3), (4, 7))  # whose mean autocorrelations tell how long the noise lasts

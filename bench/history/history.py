@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from scipy.special import stdtrit
 
+from bench.history.common import common_movement, moved_alike
+from bench.history.judge import FAMILY_ALPHA, NEWS_FOLLOWING, Row, Step, judge, least_change
+from bench.history.noise import MANY_ALIKE
+from bench.history.segments import MIN_SEGMENT, Array
+from bench.history.series import Change, Point, Series, read_series
 from bench.stats import Ratio
 from bench.verdicts.metrics import METRICS, Metric
-from bench.verdicts.series import Change, Point, Series, read_series
-from bench.verdicts.steps.common import common_movement, moved_alike
-from bench.verdicts.steps.judge import FAMILY_ALPHA, NEWS_FOLLOWING, Row, Step, judge, least_change
-from bench.verdicts.steps.noise import MANY_ALIKE
-from bench.verdicts.steps.segments import MIN_SEGMENT, Array
 
 __all__ = ["FAMILY_ALPHA", "Change", "History", "Movement", "Point", "Series", "judge_history", "read_history"]
 

@@ -25,11 +25,11 @@ from typing import Any
 
 from bench.errors import ArgumentError, RevisionError, StoreError
 from bench.files import write_file
+from bench.history.history import History, Movement
+from bench.history.series import Change, Series
 from bench.plans.words import matches
 from bench.runs.worktree import resolve_commit
-from bench.verdicts.history import History, Movement
 from bench.verdicts.metrics import METRICS
-from bench.verdicts.series import Change, Series
 
 FILE = Path("results/acknowledged.toml")
 KEYS = {"commit": str, "cases": list, "metrics": list, "up_to": float, "reason": str}

@@ -1,1 +1,0 @@
-"""Changes of level in rows of numbers: where, and which are sure."""
