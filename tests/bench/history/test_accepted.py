@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.bench.history.test_history import START, noise, series
 
 from bench.errors import ArgumentError, StoreError
 from bench.history.accepted import (
@@ -16,6 +15,7 @@ from bench.history.accepted import (
     read_accepted,
 )
 from bench.history.history import History, judge_history
+from tests.bench.history.test_history import START, noise, series
 
 ORDER = {f"{place:040x}": place for place in range(60)}
 

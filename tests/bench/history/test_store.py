@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.bench.history.test_history import CASE, START
 from typer.testing import CliRunner
 
 from bench.cli import app
@@ -20,6 +19,7 @@ from bench.history.series import results_folders
 from bench.records.frame import Damage
 from bench.records.record import Record
 from bench.records.store import Store
+from tests.bench.history.test_history import CASE, START
 from tests.bench.records.written import quick, write
 
 
