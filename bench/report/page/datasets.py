@@ -11,7 +11,9 @@ from statistics import median
 from typing import Any
 
 from bench.errors import StoreError
-from bench.history.history import Series, read_history
+from bench.history.history import judge_history
+from bench.history.series import Series, read_series
+from bench.history.text import movement_sentence, order_sentence
 from bench.plans.case import Case
 from bench.records import same
 from bench.records.record import Record
@@ -78,16 +80,22 @@ def _layers_of_file(content: dict[str, Any], settings: dict[same.Key, int]) -> l
 
 
 def history_rows(folders: Iterable[Path], left_out: list[str]) -> list[dict[str, Any]]:
-    """Return a row for each case, metric and commit, cases that changed first; the rest adds to `left_out`."""
+    """Return a row for each case, metric and commit, cases that changed first.
+
+    What else is to be said of them adds to `left_out`: what is not among them, and what moved all series alike.
+    """
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            every = read_history(folders, list(METRICS), commit_order(), is_shallow())
+            order = commit_order()
+            history = judge_history(read_series(folders, list(METRICS), order, is_shallow()), order)
     except StoreError as error:
         left_out.append(str(error))
         return []
     left_out += [text for warning in caught if (text := str(warning.message)).startswith("left out: ")]
-    several = [series for series in every if len(series.points) > 1]
+    left_out += map(movement_sentence, history.movements)
+    left_out += filter(None, [order_sentence(history.series, order)])
+    several = [series for series in history.series if len(series.points) > 1]
     named = len({series.machine for series in several}) > 1
     rows: list[dict[str, Any]] = []
     for series in sorted(several, key=lambda series: not series.changes):
