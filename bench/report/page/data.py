@@ -45,7 +45,7 @@ class PageData:
 
     settings: list[Setting]
     damage: list[str]  # a sentence for each line or file that could not be read
-    not_in_history: list[str] = field(default_factory=list)  # a sentence for what the history leaves out, or is without
+    of_history: list[str] = field(default_factory=list)  # sentences: what it leaves out or is without, what moved all
     cases: list[dict[str, Any]] = field(default_factory=list)
     tables: dict[str, list[list[str]]] = field(default_factory=lambda: {name: [] for name in VIEWS})  # cells by view
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -75,7 +75,7 @@ def gather(folders: Iterable[str | Path]) -> PageData:
     keys = {setting.key: place for place, setting in reversed(list(enumerate(settings)))}
     data.layers = rounded(layer_rows(paths, keys, damage))
     if any(setting.commit for setting in settings):
-        data.history = rounded(history_rows(paths, data.not_in_history))
+        data.history = rounded(history_rows(paths, data.of_history))
     return data
 
 

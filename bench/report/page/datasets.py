@@ -79,10 +79,10 @@ def _layers_of_file(content: dict[str, Any], settings: dict[same.Key, int]) -> l
     return rows
 
 
-def history_rows(folders: Iterable[Path], left_out: list[str]) -> list[dict[str, Any]]:
+def history_rows(folders: Iterable[Path], notes: list[str]) -> list[dict[str, Any]]:
     """Return a row for each case, metric and commit, cases that changed first.
 
-    What else is to be said of them adds to `left_out`: what is not among them, and what moved all series alike.
+    What else is to be said of them adds to `notes`: what is not among them, and what moved all series alike.
     """
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -90,11 +90,11 @@ def history_rows(folders: Iterable[Path], left_out: list[str]) -> list[dict[str,
             order = commit_order()
             history = judge_history(read_series(folders, list(METRICS), order, is_shallow()), order)
     except StoreError as error:
-        left_out.append(str(error))
+        notes.append(str(error))
         return []
-    left_out += [text for warning in caught if (text := str(warning.message)).startswith("left out: ")]
-    left_out += map(movement_sentence, history.movements)
-    left_out += filter(None, [order_sentence(history.series, order)])
+    notes += [text for warning in caught if (text := str(warning.message)).startswith("left out: ")]
+    notes += map(movement_sentence, history.movements)
+    notes += filter(None, [order_sentence(history.series, order)])
     several = [series for series in history.series if len(series.points) > 1]
     named = len({series.machine for series in several}) > 1
     rows: list[dict[str, Any]] = []

@@ -69,7 +69,7 @@ def _render(folders: list[str | Path]) -> str:
         settings=[setting.summary() for setting in data.settings],
         drawn=drawn,
         damage=data.damage,
-        not_in_history=data.not_in_history,
+        of_history=data.of_history,
         views=VIEWS,
         words=WORDS,
         split_words=MARKED.split,

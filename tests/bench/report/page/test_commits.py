@@ -47,5 +47,25 @@ def test_what_the_history_lacks_is_no_line_that_could_not_be_read(
         for number, git in enumerate(shas)
     ]
     page = render_page([stored(tmp_path / "changed", made)])
-    assert "<p>Not in the history:</p>" in page
+    assert "<p>Of the history:</p>" in page
     assert "could not be read" not in page
+
+
+def test_what_moved_all_series_is_a_sentence(tmp_path: Path, record: Make, here: dict[str, Any]) -> None:
+    for place in range(14):
+        env = another(here, git={"sha": f"{place:x}" * 40, "dirty": False})
+        day = f"2026-02-{place + 1:02d}T12:00:00+00:00"
+        sweep = [
+            record(
+                f"resnet18/eager/fp32/b{batch}/i224/stream",
+                ms=batch * (10 + 0.01 * ((place * batch) % 7) + (1 if place > 6 else 0)),
+                environment=env,
+                started=day,
+            )
+            for batch in range(1, 31)
+        ]
+        stored(tmp_path / f"{place:02d}", sweep)
+    data = gather(sorted(tmp_path.iterdir()))
+    (sentence,) = [text for text in data.of_history if "moved alike" in text]
+    assert "between 6666666666 and 7777777777" in sentence
+    assert not [row for row in data.history if "change" in row]
