@@ -87,9 +87,9 @@ def median_rows(rng: Generator, trials: int) -> Iterator[dict[str, Any]]:
                 yield row | {"wider": float(widths[0] / widths[1]) if widths[1] else 1.0}
 
 
-def stop(samples: Array, first: int) -> tuple[int, tuple[float, float] | None]:
-    """Return where the worker's rule ends with samples around 1, looking from `first` on, and the interval there."""
-    count = first
+def stop(samples: Array) -> tuple[int, tuple[float, float] | None]:
+    """Return where the worker's rule ends with samples around 1, and the interval there."""
+    count = LOOK
     while True:
         ordered: Array = np.sort(samples[:count])
         interval = median_interval(samples[:count], ordered=ordered)
@@ -100,16 +100,13 @@ def stop(samples: Array, first: int) -> tuple[int, tuple[float, float] | None]:
 
 
 def stopping_rows(rng: Generator, trials: int) -> Iterator[dict[str, Any]]:
-    """Yield the coverage where the stopping rule ends, by the samples at its first look, rho and noise."""
-    for first in (10, LOOK):
-        for rho in RHOS:
-            for noise in NOISES:
-                ends = [
-                    stop(np.maximum(1 + noise * row, 0.01), first) for row in normal(rng, rho, trials, MOST_SAMPLES)
-                ]
-                covered = sum(1 for _, interval in ends if interval and interval[0] <= 1 <= interval[1])
-                counts = float(np.median([count for count, _ in ends]))
-                yield {"first": first, "rho": rho, "noise": noise, "coverage": covered / trials, "samples": counts}
+    """Yield the coverage where the stopping rule ends, by rho and noise."""
+    for rho in RHOS:
+        for noise in NOISES:
+            ends = [stop(np.maximum(1 + noise * row, 0.01)) for row in normal(rng, rho, trials, MOST_SAMPLES)]
+            covered = sum(1 for _, interval in ends if interval and interval[0] <= 1 <= interval[1])
+            counts = float(np.median([count for count, _ in ends]))
+            yield {"rho": rho, "noise": noise, "coverage": covered / trials, "samples": counts}
 
 
 @dataclass(frozen=True)
@@ -235,32 +232,34 @@ def simulate_processes(seed: int, quick: bool = False) -> dict[str, Any]:
     }
 
 
+MEANINGS = tuple(f"{name}: {meaning}" for name, (meaning, _) in SAMPLES.items())
+
+
 def process_blocks(results: dict[str, Any]) -> list[Block]:
     """Return the tables of what `simulate_processes` returned."""
-    return [_median_block(results), _stopping_block(results), _tail_block(results), _lead_block(results)]
+    of_medians = "Medians within their 95 % interval by the samples of a process, in percent"
+    return [
+        _median_block(results, "coverage", of_medians, MEANINGS),
+        _median_block(results, "plain", f"{of_medians}, where all samples count as independent", ()),
+        *(_stopping_block(results), _tail_block(results), _lead_block(results)),
+    ]
 
 
-def _median_block(results: dict[str, Any]) -> Block:
+def _median_block(results: dict[str, Any], key: str, caption: str, notes: tuple[str, ...]) -> Block:
     lines: dict[tuple[str, float], list[str]] = {}
     for row in results["median"]:
-        lines.setdefault((row["shape"], row["rho"]), []).append(
-            f"{_percent(row['coverage'])} ({_percent(row['plain'])})"
-        )
+        lines.setdefault((row["shape"], row["rho"]), []).append(_percent(row[key]))
+    if notes:
+        independent = [row for row in results["median"] if row["shape"] == "normal" and not row["rho"]]
+        wider = ", ".join(f"{100 * (row['wider'] - 1):.0f} % of {row['n']}" for row in independent)
+        notes += (f"of independent normal samples the intervals are wider than the exact ones by {wider}",)
     rows: list[tuple[str, ...]] = [(shape, f"{rho:g}", *cells) for (shape, rho), cells in lines.items()]
-    shapes = (f"{name}: {meaning}" for name, (meaning, _) in SAMPLES.items())
-    independent = [row for row in results["median"] if row["shape"] == "normal" and not row["rho"]]
-    wider = ", ".join(f"{100 * (row['wider'] - 1):.0f} % of {row['n']}" for row in independent)
-    notes = (*shapes, f"of independent normal samples the intervals are wider than the exact ones by {wider}")
-    caption = (
-        "Medians within their 95 % interval by the samples of a process, in percent, and within the plain interval"
-    )
     return Block(caption, ("samples", "rho", *map(str, COUNTS)), 1, rows, notes)
 
 
 def _stopping_block(results: dict[str, Any]) -> Block:
     rows: list[tuple[str, ...]] = [
         (
-            str(row["first"]),
             f"{row['rho']:g}",
             f"{100 * row['noise']:g} %",
             f"{row['samples']:.0f}",
@@ -269,7 +268,7 @@ def _stopping_block(results: dict[str, Any]) -> Block:
         for row in results["stopping"]
     ]
     caption = f"Medians within their 95 % interval where it ended the sampling, at ±{100 * WIDTH:g} %, in percent"
-    return Block(caption, ("first look", "rho", "noise", "samples", "within"), 0, rows)
+    return Block(caption, ("rho", "noise", "samples", "within"), 0, rows)
 
 
 def _tail_block(results: dict[str, Any]) -> Block:

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bench.dependence import next_look
+from bench.dependence import LOOK, next_look
 from bench.plans.plan import Settings
 from bench.stats import noise
 from bench.worker.measure.clock import Clock
@@ -126,13 +126,13 @@ def _sample_device(
 
 
 class _Rule:
-    """The stopping rule: after a least time and count of samples, as soon as the noise is low, or at the time limit."""
+    """The stopping rule: after a least time and count, as soon as enough samples show low noise, or at the limit."""
 
     def __init__(self, clock: Clock, settings: Settings, share: float = 1.0) -> None:
         self._clock, self._settings, self._start = clock, settings, clock.now()
         self._minimum_s, self._limit_s = share * settings.latency_s, share * settings.latency_limit_s
         self._reached: float | None = None
-        self._next_look = settings.samples
+        self._next_look = LOOK
 
     def over(self, ns: Sequence[int]) -> bool:
         spent, count = (self._clock.now() - self._start) / NS, len(ns)
