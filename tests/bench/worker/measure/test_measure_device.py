@@ -18,11 +18,11 @@ def test_a_cpu_has_no_device_times() -> None:
 
 
 def test_device_times_are_samples_of_their_own_behind_those_of_latency() -> None:
-    clock = FakeGpu(forever(2 * MS))
+    clock = FakeGpu(forever(MS))
     found = measure(clock.run, INPUTS, clock, Settings())
     told = found.fields(Readings(), 0.1)
-    assert set(told["latency_ns"]) == {2 * MS}  # without the hold
-    assert set(told["gpu_ns"]) == {2 * MS // 4}
+    assert set(told["latency_ns"]) == {MS}  # without the hold
+    assert set(told["gpu_ns"]) == {MS // 4}
     assert told["gpu_how"] == "held"
     assert told["gpu_stop"] == {"rule": "noise", "asked": 0.02, "reached": 0.0, "late": 1}
     assert clock.order == sorted(clock.order, reverse=True), "the two take no turns"
