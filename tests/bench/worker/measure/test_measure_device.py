@@ -18,16 +18,16 @@ def test_a_cpu_has_no_device_times() -> None:
 
 
 def test_device_times_are_samples_of_their_own_behind_those_of_latency() -> None:
-    clock = FakeGpu(forever(MS))
-    found = measure(clock.run, INPUTS, clock, Settings())
+    clock = FakeGpu(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings(latency_s=6.0, latency_limit_s=9.0))
     told = found.fields(Readings(), 0.1)
-    assert set(told["latency_ns"]) == {MS}  # without the hold
-    assert set(told["gpu_ns"]) == {MS // 4}
+    assert set(told["latency_ns"]) == {20 * MS}  # without the hold
+    assert set(told["gpu_ns"]) == {5 * MS}
     assert told["gpu_how"] == "held"
     assert told["gpu_stop"] == {"rule": "noise", "asked": 0.02, "reached": 0.0, "late": 1}
     assert clock.order == sorted(clock.order, reverse=True), "the two take no turns"
     (first, _), (_, last) = found.gpu.spans[0], found.gpu.spans[-1]
-    assert (last - first) / 1e9 == pytest.approx(1 / 3, rel=0.1)  # a third of latency_s, holds included
+    assert (last - first) / 1e9 == pytest.approx(2, rel=0.1)  # a third of latency_s, holds included
 
 
 def test_noisy_device_times_stop_at_a_third_of_the_limit() -> None:
