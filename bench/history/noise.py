@@ -18,7 +18,9 @@ from scipy.special import ndtr, stdtr, stdtrit
 from bench.history.segments import Array, effective_degrees, error_of_mean
 from bench.history.wander import (
     LEAST_SPREAD,
+    LEFT_OUT,
     PHI_OF_PAIRS,
+    SHORT_LEFT_OUT,
     Expected,
     expected_of,
     log_likelihoods,
@@ -127,8 +129,11 @@ def noise_of_rows(samples: Sequence[Sample]) -> list[Noise]:
     for kind in np.unique(kinds):
         if (kinds == kind).sum() < MANY_ALIKE:
             shared[kinds == kind] = single[kinds == kind]
+    left_out = np.concatenate(
+        [np.full(len(one.left), LEFT_OUT if one.left.shape[1] >= SHORT else SHORT_LEFT_OUT) for one in estimates]
+    )
     edges = np.cumsum([len(one.left) for one in estimates])[:-1]
-    places = np.split(longest(single, shared, kinds), edges)
+    places = np.split(longest(single, shared, kinds, left_out), edges)
     raw = []
     for one, place in zip(estimates, places, strict=True):
         points, (every, fewer) = one.left.shape[1], one.expected

@@ -32,6 +32,8 @@ CANDIDATE = 4.5  # standard errors of a level's change that is taken off before 
 LEAST_SPREAD = 1e-4  # relative standard deviation: below it a number counts as one without noise
 INDEPENDENT_ROWS = 0.6  # the chance, before any row is seen, that its points are independent
 LEFT_OUT = 0.08  # the chance that a row's noise lasts longer than it is taken to
+SHORT_LEFT_OUT = 0.15  # the same of a short row, in which a change and such noise look alike
+LEFT_OUT_OF_KIND = 0.25  # the same of the median row, than which none of its kind is taken to be steadier
 TURNS = 100  # of expectation and maximisation
 
 
@@ -115,8 +117,11 @@ def log_likelihoods(left: Array, expected: Expected) -> Array:
     return np.asarray(-(distances + expected.log_determinants) / 2)
 
 
-def longest(single: Array, shared: Array, kinds: NDArray[np.int64]) -> Places:
-    """Return the place in PAIRS of each row: the last that its noise reaches with a chance of LEFT_OUT.
+def longest(single: Array, shared: Array, kinds: NDArray[np.int64], left_out: Array) -> Places:
+    """Return the place in PAIRS of each row: the last that its noise reaches with a chance of `left_out`.
+
+    None lasts less long than that of half of its kind: flips between states that were taken off as changes leave rows
+    that seem steady.
 
     `single` are the log likelihoods, [rows, pairs], from which each row is judged, and `shared` those from which it is
     estimated how common each pair is among the rows of a kind.
@@ -130,7 +135,8 @@ def longest(single: Array, shared: Array, kinds: NDArray[np.int64]) -> Places:
         for _ in range(TURNS if count > 1 else 0):
             common = (_posterior(shared[some], common).sum(0) + prior) / (count + 1)
         beyond = _posterior(single[some], common)[:, ::-1].cumsum(1)
-        places[some] = (beyond >= LEFT_OUT).sum(1) - 1
+        least = int(np.median((beyond >= LEFT_OUT_OF_KIND).sum(1))) - 1
+        places[some] = np.maximum((beyond >= left_out[some, None]).sum(1) - 1, least)
     return places
 
 

@@ -11,6 +11,7 @@ from bench.history.judge import FAMILY_ALPHA, Row, judge
 from bench.verdicts.selftest.history import (
     SHAPES,
     Planted,
+    autoregression,
     false_changes,
     history_blocks,
     share_found,
@@ -30,6 +31,16 @@ def test_stores_without_a_change_have_one_no_more_often_than_is_allowed(shape: s
         row = false_changes(0, shape, series, commits, stores)
         most = stores * FAMILY_ALPHA + 2.5 * (stores * FAMILY_ALPHA * (1 - FAMILY_ALPHA)) ** 0.5
         assert row["false"] <= most, row
+
+
+def test_a_tenth_of_the_series_that_wander_among_steady_ones_have_no_change() -> None:
+    wrong = 0
+    for number in range(4):
+        draw = np.random.default_rng((91, number))
+        x = draw.standard_normal((900, 40))
+        x[:90] = autoregression(draw, 90, 40, 0.7)
+        wrong += bool(any(one.changes for one in judge_history(store_of(0.05 * x)).series))
+    assert wrong <= 1
 
 
 def test_three_per_cent_is_found_five_commits_later_among_three_thousand_series() -> None:
