@@ -60,7 +60,7 @@ class Accepted:
 
 
 def times_worse(change: Change) -> float:
-    """Return how many times worse a change made it: its ratio, or of a metric of which more is better the inverse."""
+    """Return how many times worse it became: its ratio, or the inverse for a metric of which more is better."""
     return max(change.ratio.value, 1 / change.ratio.value)
 
 

@@ -1,6 +1,6 @@
-"""What moved all series of a machine alike, commit by commit: the machine itself, or what the cases share.
+"""The movement that all series of a machine share, commit by commit: of the machine itself, or what the cases share.
 
-It is a robust mean over the series of how far each is off its own level. Where it stands out of what independent noise
+It is a robust mean over the series of how far each is off its level. Where it stands out of what independent noise
 would leave, it is taken off the series before they are judged, and judged as a series for itself. Arrays are [series,
 commits] of logarithms, a NaN where a series has no point.
 """

@@ -39,7 +39,7 @@ FAMILY_ALPHA = 0.05  # the family-wise error rate over all rows
 INDEPENDENT = 0.5
 NEWS_SHARE = 2 / 3  # of the allowed errors
 MERGED = 12.0  # variances that a second change must explain beside the first
-NEWS_FOLLOWING = 5  # commits after a change, for the least that is found
+NEWS_FOLLOWING = 5  # commits after a change, for the least that is detected
 NINE_OF_TEN = 1.2816  # of the normal distribution
 
 
@@ -128,7 +128,7 @@ def _judge_alike(group: Sequence[Row], x: Array, noise: Noise, family: int) -> N
 
 
 def least_change(row: Row, points: int, family: int) -> float | None:
-    """Return the least change, as a logarithm, that is found in nine of ten when NEWS_FOLLOWING commits follow it.
+    """Return the least change, as a logarithm, that is detected in nine of ten when NEWS_FOLLOWING commits follow it.
 
     It is of a row with the noise of `row`, in a family; None where its points are too few for any.
     """

@@ -2,7 +2,7 @@
 
 A row's noise is what is left when its few largest changes of level are taken off. It may wander: then it is taken for a
 first-order autoregression, as strong as the row itself and the others of its kind show. The bias of the estimates, also
-by the changes taken off, is known from simulated rows of the same length (indirect inference; C. Gourieroux, A. Monfort
+by the changes taken off, is that of simulated rows of the same length (indirect inference; C. Gourieroux, A. Monfort
 and E. Renault, 1993). Rows are [rows, points] of logarithms.
 """
 
@@ -17,22 +17,23 @@ from scipy.special import ndtr, stdtr, stdtrit
 
 from bench.history.segments import Array, effective_degrees, error_of_mean
 from bench.history.wander import (
-    LAGS,
     LEAST_SPREAD,
-    PHIS,
-    Known,
-    autocorrelations,
+    LEFT_OUT,
+    PHI_OF_PAIRS,
+    SHORT_LEFT_OUT,
+    Expected,
     expected_of,
+    log_likelihoods,
+    longest,
     most_taken_off,
     residuals,
 )
 
-THETAS = np.linspace(-8, 8, 65)  # at which the cumulant generating function of the noise is known
+THETAS = np.linspace(-8, 8, 65)  # at which the cumulant generating function of the noise is computed
 UNEVEN = 5.0  # times, what uneven noise adds to a p-value counts: runs of it come at more places than a mean's do
 LEVELS_BETWEEN = np.linspace(0, 1, 17)
 SHARED_POINTS = 100  # the noise of all rows counts for so many points in the tails of each
-LEAST_EXCESS = 0.03  # correlation at longer lags that may be the estimate's own error, whatever the noise's shape
-OWN_ERRORS = 2.0  # standard errors by which a row must wander more than its kind for its own estimate to count
+STANDS_OUT = 2.0  # standard errors by which a row's variance must be over its kind's to count by itself
 FEWEST_DEGREES = 3.0  # of freedom of a variance
 FARTHEST = 6.0  # standard deviations: points and levels farther off count for as far
 SHORT = 30  # points under which a row is taken to have one change at the most
@@ -44,9 +45,9 @@ FEWEST_ALIKE = 5  # rows from which a prior of the variance is estimated
 class Noise:
     """The noise of rows of one length.
 
-    `spread` is the standard deviation, `degrees` how well it is known, `phi` the correlation of neighbours, each
+    `spread` is the standard deviation, `degrees` how sure it is, `phi` the correlation of neighbours, each
     [rows]; `cumulants` is the cumulant generating function at THETAS, [rows, thetas], of
-    noise in units of `unit`, as the rows' own is, with their spikes.
+    noise in units of `unit`, the spread of the single row, with its spikes.
     """
 
     spread: Array
@@ -107,45 +108,59 @@ class Sample:
 class _Estimates:
     left: Array
     squares: Array  # mean squares of `left`
-    excess: Array  # autocorrelations over those of white noise
     shared_squares: Array  # the same with half as many changes taken off
-    shared_excess: Array
-    known: Known
+    likelihoods: Array  # of each pair of `bench.history.wander`, logarithms
+    shared_likelihoods: Array
+    expected: tuple[Expected, Expected]
     unit: Array
 
 
 def noise_of_rows(samples: Sequence[Sample]) -> list[Noise]:
     """Return the noise of the rows of some samples.
 
-    Rows of one kind, such as a metric, tell something of each other's noise.
+    Rows of one kind, such as a metric, say something of each other's noise.
     """
-    estimates = []
-    for sample in samples:
-        left, shared = residuals(sample.x)
-        known = expected_of(sample.x.shape[1])
-        excess, of_shared = autocorrelations(left) - known.lags[0], autocorrelations(shared) - known.shared_lags[0]
-        of_spikes = _squares_of(sample.spikes, (left**2).mean(1)) / left.shape[1]
-        squares = (left**2).mean(1) + of_spikes
-        unit = np.maximum(np.sqrt(squares), LEAST_SPREAD)
-        estimates.append(_Estimates(left, squares, excess, (shared**2).mean(1) + of_spikes, of_shared, known, unit))
+    estimates = [_estimates(sample) for sample in samples]
     kinds = np.concatenate([sample.kind for sample in samples])
-    wander = _wander(estimates, kinds)
-    phis = [_phi(one, sample.kind, wander) for one, sample in zip(estimates, samples, strict=True)]
+    single, shared = (
+        np.concatenate(parts)
+        for parts in zip(*((one.likelihoods, one.shared_likelihoods) for one in estimates), strict=True)
+    )
+    for kind in np.unique(kinds):
+        if (kinds == kind).sum() < MANY_ALIKE:
+            shared[kinds == kind] = single[kinds == kind]
+    left_out = np.concatenate(
+        [np.full(len(one.left), LEFT_OUT if one.left.shape[1] >= SHORT else SHORT_LEFT_OUT) for one in estimates]
+    )
+    edges = np.cumsum([len(one.left) for one in estimates])[:-1]
+    places = np.split(longest(single, shared, kinds, left_out), edges)
     raw = []
-    for one, phi in zip(estimates, phis, strict=True):
-        points = one.left.shape[1]
-        variance = one.squares / np.interp(phi, PHIS, one.known.share)
-        degrees = np.maximum(FEWEST_DEGREES, effective_degrees(max(1, points - most_taken_off(points)), phi))
-        raw.append((variance, degrees, one.shared_squares / np.interp(phi, PHIS, one.known.shared_share)))
+    for one, place in zip(estimates, places, strict=True):
+        points, (every, fewer) = one.left.shape[1], one.expected
+        degrees = effective_degrees(max(1, points - most_taken_off(points)), PHI_OF_PAIRS[place])
+        shared_variance = one.shared_squares / fewer.share[place]
+        raw.append((one.squares / every.share[place], np.maximum(FEWEST_DEGREES, degrees), shared_variance))
     variances, degrees, others = (np.concatenate(parts) for parts in zip(*raw, strict=True))
     variances, degrees = _moderated(variances, degrees, others, kinds)
-    moments = _moments_by_row(estimates, samples, kinds)
-    noises, start = [], 0
-    for one, phi, moment in zip(estimates, phis, moments, strict=True):
-        some = slice(start, start := start + len(phi))
-        spread = np.maximum(np.sqrt(variances[some]), LEAST_SPREAD)
-        noises.append(Noise(spread, degrees[some], phi, np.log(moment), one.unit, one.left.shape[1]))
-    return noises
+    spreads = np.maximum(np.sqrt(variances), LEAST_SPREAD)
+    parts = np.split(spreads, edges), np.split(degrees, edges), places, _moments_by_row(estimates, samples, kinds)
+    return [
+        Noise(spread, degree, PHI_OF_PAIRS[place], np.log(moment), one.unit, one.left.shape[1])
+        for one, spread, degree, place, moment in zip(estimates, *parts, strict=True)
+    ]
+
+
+def _estimates(sample: Sample) -> _Estimates:
+    left, shared = residuals(sample.x)
+    points = left.shape[1]
+    every, fewer = expected_of(points)
+    of_spikes = _squares_of(sample.spikes, (left**2).mean(1)) / points
+    squares = (left**2).mean(1) + of_spikes
+    of_shared = log_likelihoods(shared, fewer)
+    likelihoods = of_shared if points < SHORT else log_likelihoods(left, every)
+    unit = np.maximum(np.sqrt(squares), LEAST_SPREAD)
+    shared_squares = (shared**2).mean(1) + of_spikes
+    return _Estimates(left, squares, shared_squares, likelihoods, of_shared, (every, fewer), unit)
 
 
 def _squares_of(spikes: Sequence[Array], squares: Array) -> Array:
@@ -154,58 +169,8 @@ def _squares_of(spikes: Sequence[Array], squares: Array) -> Array:
     return np.array([float((np.minimum(np.abs(off), far) ** 2).sum()) for off, far in zip(spikes, most, strict=True)])
 
 
-@dataclass(frozen=True)
-class _Wander:
-    """What the rows of a kind have in common: their median excess of each of LAGS; and how many rows they are."""
-
-    excess: Array
-    rows: int
-    steady: bool  # half as many changes are taken off, as most of many rows have none, and short rows few
-
-
-def _wander(estimates: Sequence[_Estimates], kinds: NDArray[np.int64]) -> dict[int, _Wander]:
-    every, shared = (
-        np.concatenate(parts) for parts in zip(*((one.excess, one.shared_excess) for one in estimates), strict=True)
-    )
-    points = np.concatenate([np.full(len(one.left), one.left.shape[1]) for one in estimates])
-    wander = {}
-    for kind in np.unique(kinds):
-        some = kinds == kind
-        steady = int(some.sum()) >= MANY_ALIKE or float(np.median(points[some])) < SHORT
-        wander[int(kind)] = _Wander(np.median((shared if steady else every)[some], 0), int(some.sum()), steady)
-    return wander
-
-
-def _phi(one: _Estimates, kinds: NDArray[np.int64], wander: dict[int, _Wander]) -> Array:
-    """Return the correlation of neighbours of each row: what its kind has, or its own where that is surely more.
-
-    What is shared counts with its standard error added at the first lag, so that a row that stands alone is not taken
-    for steadier than it is. More at longer lags, as of a wandering machine beside independent noise, counts where it
-    is surely there.
-    """
-    errors = one.known.errors
-    own = _invert(one.known.lags[:, 0], one.known.lags[0, 0] + one.excess[:, 0] - OWN_ERRORS * errors[0])
-    prior = np.zeros(len(kinds))
-    for kind in np.unique(kinds):
-        of_kind = wander[int(kind)]
-        expected = one.known.shared_lags if of_kind.steady else one.known.lags
-        error = errors / np.sqrt(of_kind.rows)
-        value = expected[0] + of_kind.excess + np.append(error[:1], -np.maximum(error[1:] / 2, LEAST_EXCESS))
-        telling = expected[-1] - expected[0] > 2 * error
-        prior[kinds == kind] = max(
-            float(_invert(expected[:, i], value[i])) for i in range(len(LAGS)) if telling[i] or not i
-        )
-    return np.maximum(prior, own)
-
-
-def _invert(expected: Array, value: Array | float) -> Array:
-    if expected[-1] <= expected[0]:
-        return np.zeros_like(np.asarray(value, dtype=np.float64))
-    return np.asarray(np.interp(value, expected, PHIS))
-
-
 def _moderated(variances: Array, degrees: Array, others: Array, kinds: NDArray[np.int64]) -> tuple[Array, Array]:
-    """Return variances shrunk towards those of the kind, or the own where they are surely more; and their degrees.
+    """Return variances shrunk towards those of the kind, or the row's alone if surely more; and their degrees.
 
     `others` are the variances with fewer changes taken off, from which the prior comes. As `bench.verdicts.rule` does
     it (G. Smyth, 2004), with the trigamma function's inverse nearly 1/x + 1/2.
@@ -220,9 +185,9 @@ def _moderated(variances: Array, degrees: Array, others: Array, kinds: NDArray[n
         spread = ((high - low) / 1.349) ** 2 - (2 / degrees[some]).mean()
         prior_degrees = 1 + 2 / max(float(spread), 1e-3)
         prior = np.exp(middle)
-        own, known = variances[some], degrees[some]
-        shrunk = (prior_degrees * prior + known * own) / (prior_degrees + known)
-        surely = own * np.maximum(0, 1 - OWN_ERRORS * np.sqrt(2 / known))
+        single, sure = variances[some], degrees[some]
+        shrunk = (prior_degrees * prior + sure * single) / (prior_degrees + sure)
+        surely = single * np.maximum(0, 1 - STANDS_OUT * np.sqrt(2 / sure))
         variances[some] = np.maximum(shrunk, surely)
         degrees[some] += prior_degrees
     return variances, degrees

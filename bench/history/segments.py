@@ -23,7 +23,7 @@ Places = NDArray[np.int64]
 MIN_SEGMENT = 3  # points on either side of a change: fewer may be a passing disturbance, and are reported as such
 SPIKE_SIGMAS = 5.0  # standard deviations that a single point must stand out on the same side of both neighbours
 NEWS = 8  # splits with so many points after them or fewer are news, with a share of the allowed errors for themselves
-MAX_VALUES = 4_000_000  # numbers of a layer of intervals that are held at once
+MAX_VALUES = 4_000_000  # numbers of a layer of intervals in memory at once
 
 
 def noise_of(x: Array) -> float:
@@ -208,7 +208,7 @@ def settle(x: Array, splits: Sequence[int]) -> list[int]:
 
 
 def merge_pairs(x: Array, splits: Sequence[int], gain: float) -> list[int]:
-    """Return the splits, pairs of neighbours made one where that leaves no more than `gain` more squares.
+    """Return the splits, pairs of neighbours merged into one where that leaves no more than `gain` more squares.
 
     Narrow intervals find a large step once on either side of it.
     """

@@ -84,7 +84,7 @@ class Series:
     unsure: str = ""  # of newest points that differ from the level before, and are too few for a change
     flips: int = 0  # between two levels, where these are the noise
     noise: float = 0.0  # relative standard deviation of a point; 0 where points are too few
-    detectable: float | None = None  # the least relative change that is found in nine of ten, as it ends now
+    detectable: float | None = None  # the least relative change that is detected in nine of ten, as it ends now
 
     @property
     def name(self) -> str:
@@ -191,12 +191,12 @@ def _folders_inside(store: Path) -> list[Path]:
     def unread(error: OSError) -> None:
         warnings.warn(f"{error.filename}: left out: {error.strerror}", Damage, stacklevel=4)
 
-    found, seen = [], set[str]()
+    folders, seen = [], set[str]()
     for folder, names, files in os.walk(store, onerror=unread, followlinks=True):
         names.sort()
         if (real := os.path.realpath(folder)) in seen:
             names.clear()  # a link to a folder around it would lead on for ever
         elif FILE in files:
-            found.append(Path(folder))
+            folders.append(Path(folder))
         seen.add(real)
-    return sorted(found)
+    return sorted(folders)

@@ -188,7 +188,7 @@ def _cells(change: Change) -> tuple[str, ...]:
 
 
 def _p(change: Change) -> str:
-    """Return the p-value; a smaller one than the noise was ever looked at for is told as below LEAST_P."""
+    """Return the p-value; a smaller one than the noise was ever looked at for is printed as below LEAST_P."""
     return f"p {change.p:.2g}" if change.p >= LEAST_P else f"p <{LEAST_P:.0e}"
 
 

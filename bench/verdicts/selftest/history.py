@@ -1,6 +1,6 @@
-"""The error rates of `bench history` by simulation: false changes of a store, and changes that are found.
+"""The error rates of `bench history` by simulation: false changes of a store, and changes that are detected.
 
-Stores are series over commits, in memory, judged by the product's own functions. The unit of noise is the standard
+Stores are series over commits, in memory, judged by the product's functions. The unit of noise is the standard
 deviation of a point, taken for so large that the minimum effect suppresses no false change.
 """
 
@@ -23,7 +23,7 @@ from bench.stats import share_interval
 from bench.verdicts.rule import Array
 from bench.verdicts.selftest.tables import Block
 
-LARGE, USUAL = 0.05, 0.01  # relative noise: of the false changes, and of the changes to be found
+LARGE, USUAL = 0.05, 0.01  # relative noise: of the false changes, and of the changes to be detected
 EFFECTS = (0.01, 0.02, 0.03, 0.05, 0.10)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Shape = Callable[[np.random.Generator, int, int], Array]
@@ -57,7 +57,7 @@ def _outliers(draw: np.random.Generator, rows: int, points: int) -> Array:
 
 
 def _beside(common: Shape) -> Shape:
-    """Return a shape that all series of a store share, beside noise of their own."""
+    """Return a shape that all series of a store share, beside noise of each."""
     return lambda draw, rows, points: draw.standard_normal((rows, points)) + common(draw, 1, points)
 
 
@@ -128,7 +128,7 @@ class Planted:
 
 
 def share_found(seed: int, planted: Planted, stores: int) -> dict[str, Any]:
-    """Return how many of the planted changes are found, within 2 commits and in their direction."""
+    """Return how many of the planted changes are detected, within 2 commits and in their direction."""
     hits = 0
     for number in range(stores):
         draw = np.random.default_rng((seed, number, planted.series, planted.commits))
@@ -155,16 +155,16 @@ def simulate_history(seed: int, quick: bool = False) -> dict[str, Any]:
     large = 300 if quick else 3000
     planted = [Planted("5 commits ago", large, 200, 195, 200, effect, large // 10) for effect in EFFECTS]
     planted += [Planted("in the middle", large, 200, 100, 200, effect, large // 10) for effect in EFFECTS[1:4]]
-    found = [share_found(seed, one, 1) for one in planted]
+    detected = [share_found(seed, one, 1) for one in planted]
     for series in (1, 20) if quick else (1, 20, 900):
         stores = max(2, (40 if quick else 200) // series)
-        found.append(share_found(seed, Planted("commits 17 to 24 of 40", series, 40, 16, 24, 0.3), stores))
-        found += [
+        detected.append(share_found(seed, Planted("commits 17 to 24 of 40", series, 40, 16, 24, 0.3), stores))
+        detected += [
             share_found(seed, Planted(f"halves of {commits}", series, commits, commits // 2, commits, 0.65), stores)
             for commits in (6, 8, 12)
         ]
     shapes = {name: meaning for name, (meaning, _) in SHAPES.items()}
-    return {"shapes": shapes, "false": rows, "detected": found, "seconds": time.monotonic() - start}
+    return {"shapes": shapes, "false": rows, "detected": detected, "seconds": time.monotonic() - start}
 
 
 def history_blocks(results: dict[str, Any]) -> list[Block]:
@@ -179,14 +179,14 @@ def history_blocks(results: dict[str, Any]) -> list[Block]:
     notes = tuple(f"{name}: {meaning}" for name, meaning in results["shapes"].items())
     caption = "Histories without a change: stores in which any series has one, series x commits, in percent [95 %]"
     caption += f"; allowed {100 * FAMILY_ALPHA:.0f}"
-    found: list[tuple[str, ...]] = [
+    detected: list[tuple[str, ...]] = [
         (row["change"], str(row["series"]), f"+{100 * row['effect']:.0f} %", _share(row, "detected", "planted"))
         for row in results["detected"]
     ]
     words = ("change", "series", "size", "detected")
     return [
         Block(caption, titles, 1, lines, notes),
-        Block("Histories with a change, 1 % normal noise: how many are found, in percent [95 %]", words, 1, found),
+        Block("Histories with a change, 1 % normal noise: how many are found, in percent [95 %]", words, 1, detected),
     ]
 
 
