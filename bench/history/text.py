@@ -95,7 +95,7 @@ def movement_sentence(move: Movement) -> str:
     shared = f"the machine or what they share{f' ({software})' if software else ''}"
     return (
         f"all of {move.series} series ({', '.join(move.metrics)}) moved alike, {word}, {size}, "
-        f"between {_sha(change.before.sha)} and {_sha(change.after.sha)}: {shared}; {_p(change)}"
+        f"between {_sha(change.before.sha)} and {_sha(change.after.sha)}: {shared}; {p_words(change)}"
     )
 
 
@@ -238,10 +238,10 @@ def _size_cell(change: Change) -> str:
 def _cells(change: Change) -> tuple[str, ...]:
     word = "worse" if change.worse else "better"
     between = f"{_sha(change.before.sha)}..{_sha(change.after.sha)}"
-    return f"  {word}", _size_cell(change), between, _p(change)
+    return f"  {word}", _size_cell(change), between, p_words(change)
 
 
-def _p(change: Change) -> str:
+def p_words(change: Change) -> str:
     """Return the p-value; a smaller one than the noise was ever looked at for is told as below LEAST_P."""
     return f"p {change.p:.2g}" if change.p >= LEAST_P else f"p <{LEAST_P:.0e}"
 

@@ -11,7 +11,9 @@ from statistics import median
 from typing import Any
 
 from bench.errors import StoreError
-from bench.history.history import Series, read_history
+from bench.history.history import Series, judge_history
+from bench.history.series import read_series
+from bench.history.text import movement_sentence, newest_sentence, p_words
 from bench.plans.case import Case
 from bench.records import same
 from bench.records.record import Record
@@ -82,12 +84,15 @@ def history_rows(folders: Iterable[Path], left_out: list[str]) -> list[dict[str,
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            every = read_history(folders, list(METRICS), commit_order(), is_shallow())
+            order = commit_order()
+            history = judge_history(read_series(folders, list(METRICS), order, is_shallow()), order)
     except StoreError as error:
         left_out.append(str(error))
         return []
     left_out += [text for warning in caught if (text := str(warning.message)).startswith("left out: ")]
-    several = [series for series in every if len(series.points) > 1]
+    left_out += [f"taken off the histories: {movement_sentence(move)}" for move in history.movements]
+    left_out += [f"taken off the histories: {newest_sentence(one)}" for one in history.newest]
+    several = [series for series in history.series if len(series.points) > 1]
     named = len({series.machine for series in several}) > 1
     rows: list[dict[str, Any]] = []
     for series in sorted(several, key=lambda series: not series.changes):
@@ -118,6 +123,6 @@ def _points(series: Series, first_id: int, machine: str) -> list[dict[str, Any]]
         if change := changes.get(id(point)):
             word = "worse" if change.worse else "better"
             row["change"] = f"{100 * (change.ratio.value - 1):+.1f} %, {word}"
-            row["surely"] = f"p {change.p:.2g}; to confirm: {change.confirm(series.case)}"
+            row["surely"] = f"{p_words(change)}; to confirm: {change.confirm(series.case)}"
         rows.append(fields | row)
     return rows
