@@ -243,17 +243,14 @@ def process_blocks(results: dict[str, Any]) -> list[Block]:
 def _median_block(results: dict[str, Any]) -> Block:
     lines: dict[tuple[str, float], list[str]] = {}
     for row in results["median"]:
-        lines.setdefault((row["shape"], row["rho"]), []).append(
-            f"{_percent(row['coverage'])} ({_percent(row['plain'])})"
-        )
+        cell = f"{100 * row['coverage']:.0f}/{100 * row['plain']:.0f}"
+        lines.setdefault((row["shape"], row["rho"]), []).append(cell)
     rows: list[tuple[str, ...]] = [(shape, f"{rho:g}", *cells) for (shape, rho), cells in lines.items()]
     shapes = (f"{name}: {meaning}" for name, (meaning, _) in SAMPLES.items())
     independent = [row for row in results["median"] if row["shape"] == "normal" and not row["rho"]]
     wider = ", ".join(f"{100 * (row['wider'] - 1):.0f} % of {row['n']}" for row in independent)
     notes = (*shapes, f"of independent normal samples the intervals are wider than the exact ones by {wider}")
-    caption = (
-        "Medians within their 95 % interval by the samples of a process, in percent, and within the plain interval"
-    )
+    caption = "Medians within their 95 % interval, in percent, / within the plain interval, by the samples of a process"
     return Block(caption, ("samples", "rho", *map(str, COUNTS)), 1, rows, notes)
 
 
