@@ -1,4 +1,4 @@
-"""Which changes of a history are news: those since a commit or a day, that no one has acknowledged.
+"""Which changes of a history are news: those since a commit or a day that no one has acknowledged, or mended.
 
 The file of acknowledgements is TOML, committed beside the code:
 
@@ -124,7 +124,8 @@ def acknowledge(
 ) -> tuple[Accepted, int]:
     """Return an acknowledgement of every change for the worse that may have begun at a commit, and how many these are.
 
-    It holds up to the upper end of the interval of the largest. Raises ArgumentError where there is no such change.
+    It holds up to the upper end of the interval of the largest. Raises ArgumentError where there is no such change
+    that is not acknowledged already (`mark_news`).
     """
     names = {point.sha for series in history.series for point in series.points} | order.keys()
     full = [sha for sha in names if sha.startswith(commit)]
@@ -134,6 +135,9 @@ def acknowledge(
     covered = [change for subject, change in history.changes if wanted.covers(subject, change, order)]
     if not covered:
         raise ArgumentError(f"no change for the worse may have begun at {commit}: `bench history` shows the changes")
+    covered = [change for change in covered if not change.acknowledged]
+    if not covered:
+        raise ArgumentError(f"every change for the worse that may have begun at {commit} is acknowledged already")
     most = max(max(change.ratio.high or 1, 1 / (change.ratio.low or 1)) for change in covered)
     return replace(wanted, up_to=round(most + 0.0005, 3)), len(covered)
 
@@ -141,25 +145,51 @@ def acknowledge(
 def mark_news(
     history: History, accepted: Sequence[Accepted], order: Mapping[str, int], since: int | datetime | None = None
 ) -> list[tuple[Series | Movement, Change]]:
-    """Mark the changes that are acknowledged, or older than `since`; return the others that are for the worse.
+    """Mark the changes that are acknowledged, mended or older than `since`; return the others that are for the worse.
 
     `since` is the place of a commit, which itself is not in it, or the time when a commit was first measured. A change
     that may have begun since then counts as since then.
     """
 
-    def marked(subject: Series | Movement, change: Change) -> Change:
+    def marked(subject: Series | Movement, change: Change, later: Sequence[Change]) -> Change:
         reasons = [one.reason for one in accepted if one.covers(subject, change, order)]
         last = change.latest
         if isinstance(since, datetime):
             old = last.when < since
         else:
             old = since is not None and order.get(last.sha, since + 1) <= since
-        return replace(change, acknowledged=reasons[0] if reasons else "", old=old)
+        mended = _mended(subject, change, later)
+        return replace(change, acknowledged=reasons[0] if reasons else "", old=old, mended=mended)
 
-    history.movements = [replace(one, change=marked(one, one.change)) for one in history.movements]
+    moves = history.movements
+    alike = [
+        [two.change for two in moves[place:] if two.metrics == one.metrics and two.machine == one.machine]
+        for place, one in enumerate(moves)
+    ]
+    history.movements = [
+        replace(one, change=marked(one, one.change, later[1:])) for one, later in zip(moves, alike, strict=True)
+    ]
     for series in history.series:
-        series.changes = [marked(series, change) for change in series.changes]
-    return [pair for pair in history.changes if pair[1].worse and not pair[1].old and not pair[1].acknowledged]
+        series.changes = [
+            marked(series, change, series.changes[place + 1 :]) for place, change in enumerate(series.changes)
+        ]
+    news = (pair for pair in history.changes if pair[1].worse and not (pair[1].old or pair[1].acknowledged))
+    return [pair for pair in news if not pair[1].mended]
+
+
+def _mended(subject: Series | Movement, change: Change, later: Sequence[Change]) -> str:
+    """Return the commit of the later change after which the level was as before this one, which was for the worse.
+
+    What is left of it then is at most the least change that matters. Without such a commit the text is empty.
+    """
+    metrics = subject.metrics if isinstance(subject, Movement) else (subject.metric,)
+    most = 1 + max(METRICS[name].minimum for name in metrics)
+    left = times_worse(change)
+    for one in later if change.worse else ():
+        left *= times_worse(one) if one.worse else 1 / times_worse(one)
+        if left <= most:
+            return one.after.sha
+    return ""
 
 
 def parse_since(text: str, order: Mapping[str, int], now: datetime | None = None) -> int | datetime:

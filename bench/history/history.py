@@ -39,12 +39,24 @@ class Movement:
     change: Change
 
 
+@dataclass(frozen=True)
+class Newest:
+    """Newest commits, too few for a change, at which all series of some metrics on a machine left their level alike."""
+
+    machine: str
+    metrics: tuple[str, ...]
+    series: int
+    far: float  # how far, relative to the level; more is worse
+    commits: int
+
+
 @dataclass
 class History:
     """The series of a report, judged as one family, and what moved them all."""
 
     series: list[Series]
     movements: list[Movement] = field(default_factory=list)
+    newest: list[Newest] = field(default_factory=list)
 
     @property
     def changes(self) -> list[tuple[Series | Movement, Change]]:
@@ -75,8 +87,9 @@ def judge_history(every: list[Series], order: Mapping[str, int] | None = None) -
         if len(places) >= MANY_ALIKE:
             metrics = tuple(dict.fromkeys(every[place].metric for place in places))
             alike = [(rows[place], every[place]) for place in places]
-            some = _take_off(alike, order or {}, len(every))
+            some, newest = _take_off(alike, order or {}, len(every))
             history.movements += [Movement(machine, metrics, count, change) for count, change in some]
+            history.newest += [Newest(machine, metrics, count, *unsure) for count, unsure in newest]
     judge(rows)
     for series, row in zip(every, rows, strict=True):
         _fill(series, row, len(rows))
@@ -93,8 +106,13 @@ def _logs(series: Series) -> Array:
     return METRICS[series.metric].sign * np.log(np.array(series.values))
 
 
-def _take_off(pairs: Sequence[tuple[Row, Series]], order: Mapping[str, int], family: int) -> list[tuple[int, Change]]:
-    """Take the common movement off some rows; return its changes, each with the number of series that have it."""
+def _take_off(
+    pairs: Sequence[tuple[Row, Series]], order: Mapping[str, int], family: int
+) -> tuple[list[tuple[int, Change]], list[tuple[int, tuple[float, int]]]]:
+    """Take the common movement off some rows; return its changes, each with the number of series that have it.
+
+    And how far its newest commits, too few for a change, are off the level before, and how many these are.
+    """
     rows, some = zip(*pairs, strict=True)
     first_seen: dict[str, Point] = {}
     for series in some:
@@ -109,20 +127,24 @@ def _take_off(pairs: Sequence[tuple[Row, Series]], order: Mapping[str, int], fam
         x[index, places[index]] = row.x
     common = common_movement(x)
     if not common.any():
-        return []
-    alike, steps, judged = split_movement(x, common, family)
+        return [], []
+    alike, steps, judged, newest = split_movement(x, common, family)
     for index, row in enumerate(rows):
         row.x = row.x - alike[places[index]]
     minimum = max(row.minimum for row in rows)
     points = [commits[place] for place in judged]
-    return [(count, _change(step, points, 1, True)) for count, step in steps if abs(step.size) > minimum]
+    changes = [(count, _change(step, points, 1, True)) for count, step in steps if abs(step.size) > minimum]
+    return changes, [one for one in newest if abs(log1p(one[1][0])) > minimum]
 
 
-def split_movement(x: Array, common: Array, family: int) -> tuple[Array, list[tuple[int, Step]], list[int]]:
+def split_movement(
+    x: Array, common: Array, family: int
+) -> tuple[Array, list[tuple[int, Step]], list[int], list[tuple[int, tuple[float, int]]]]:
     """Return what of a common movement is of all series: the movement, its steps, and the commits they are counted in.
 
     Steps that many series do not have are taken out of it, for they are changes of the others. Of each step that is
-    left there is the number of series that have points on both sides.
+    left there is the number of series that have points on both sides. Newest commits that are too few for a step are
+    returned beside it, where all left the level alike: the number of series, how far they are, and of how many commits.
     """
     row = Row(common, 0.0)
     judge([row], family + 1)
@@ -135,7 +157,15 @@ def split_movement(x: Array, common: Array, family: int) -> tuple[Array, list[tu
             alike[judged[step.split] :] -= step.size
         else:
             steps.append((int(moved.sum()), step))
-    return alike, steps, judged
+    far, count = row.unsure
+    if not count:
+        return alike, steps, judged, []
+    start = judged[row.steps[-1].split if row.steps else 0]
+    moved = moved_alike(x, (start, judged[-1] + 1, x.shape[1]), log1p(far))
+    if moved is None:
+        alike[judged[-1] + 1 :] -= log1p(far)
+        return alike, steps, judged, []
+    return alike, steps, judged, [(int(moved.sum()), row.unsure)]
 
 
 def _fill(series: Series, row: Row, family: int) -> None:
@@ -154,11 +184,13 @@ def _fill(series: Series, row: Row, family: int) -> None:
 def _unsure(row: Row, metric: Metric) -> str:
     """Return a sentence on newest points that are too few for a change."""
     far, count = row.unsure
-    if not count:
-        return ""
+    return off_level(expm1(metric.sign * log1p(far)), count) if count else ""
+
+
+def off_level(far: float, count: int) -> str:
+    """Return a sentence on newest points that are too few for a change, `far` off the level before, relative to it."""
     which = "the newest point is" if count == 1 else f"the newest {count} points are"
-    percent = 100 * expm1(metric.sign * log1p(far))
-    return f"{which} {percent:+.0f} % off the level before: too few to tell"
+    return f"{which} {100 * far:+.0f} % off the level before: too few to tell"
 
 
 def _change(step: Step, points: Sequence[Point], sign: int, lower: bool) -> Change:

@@ -62,6 +62,7 @@ class Change:
     latest: Point
     old: bool = False  # from before what the reader asked for
     acknowledged: str = ""  # the reason for which it is accepted
+    mended: str = ""  # the commit of a later change that took one for the worse back
 
     def confirm(self, case: str) -> str:
         """Return the command that measures the two commits again, in turns."""
@@ -102,11 +103,18 @@ def read_series(
 
     `order` is the place of each commit by its full name. Where it has none of the stores' commits, they are in the
     order in which they were first measured; where it has some, the others are left out, with a warning, as their
-    place is not known. Rows measured with uncommitted changes are left out. Raises StoreError where any is missing as
-    the clone is `shallow`: those are in the history, and their times may be in another order.
+    place is not known. Rows measured with uncommitted changes are left out, with a warning, too. Raises StoreError
+    where any commit's place is missing as the clone is `shallow`: those are in the history, and their times may be in
+    another order.
     """
     frame = load(*results_folders(stores))
-    frame = frame[(frame["status"] == "ok") & frame["git_sha"].notna() & ~frame["git_dirty"].fillna(False)]
+    frame = frame[(frame["status"] == "ok") & frame["git_sha"].notna()]
+    if dirty := int((changed := frame["git_dirty"].fillna(False).astype(bool)).sum()):
+        what = f"{dirty} {plural(dirty, 'record')} measured with uncommitted changes, so of no commit"
+        warnings.warn(
+            f"left out: {what}: `git status` where they are measured shows what changed", Damage, stacklevel=3
+        )
+    frame = frame[~changed]
     commits = set(map(str, frame["git_sha"].unique()))
     unknown = commits - (order or {}).keys()
     if unknown and shallow and len(commits) > 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,7 +12,16 @@ from rich.table import Table
 
 from bench.commands import command_line
 from bench.history.accepted import FILE as USUAL_FILE
-from bench.history.history import FAMILY_ALPHA, History, Movement, fewest_commits, following, sparkline
+from bench.history.history import (
+    FAMILY_ALPHA,
+    History,
+    Movement,
+    Newest,
+    fewest_commits,
+    following,
+    off_level,
+    sparkline,
+)
 from bench.history.segments import MIN_SEGMENT
 from bench.history.series import Change, Series
 from bench.text import WORDS, markdown_table, percent_change, percent_interval, plural
@@ -44,6 +52,8 @@ def summary(history: History) -> str:
         text += f" {old} of {len(changes)} changes {plural(old, 'is', 'are')} older than --since."
     if accepted := sum(bool(change.acknowledged) for change in changes):
         text += f" {accepted} {plural(accepted, 'is', 'are')} acknowledged."
+    if mended := sum(bool(change.mended) for change in changes):
+        text += f" {mended} for the worse {plural(mended, 'was', 'were')} mended later."
     return text
 
 
@@ -79,12 +89,35 @@ def movement_sentence(move: Movement) -> str:
     """Return a sentence on what moved all series alike, with the software that changed with it."""
     change = move.change
     software = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in change.software.items())
-    word = "slower" if change.worse else "faster"
+    timed = _is_time(move.metrics)
+    word = ("slower" if timed else "worse") if change.worse else "faster" if timed else "better"
+    size = _size_cell(change) + " in time" * timed
     shared = f"the machine or what they share{f' ({software})' if software else ''}"
     return (
-        f"all of {move.series} series ({', '.join(move.metrics)}) moved alike, {word}, {_size_cell(change)} in time, "
-        f"between {_sha(change.before.sha)} and {_sha(change.after.sha)}: {shared}; {_p(change)}"
+        f"all of {move.series} series ({', '.join(move.metrics)}) moved alike, {word}, {size}, "
+        f"between {_sha(change.before.sha)} and {_sha(change.after.sha)}: {shared}; {p_words(change)}"
     )
+
+
+def newest_sentence(one: Newest) -> str:
+    """Return a sentence on newest commits at which all series left their level alike, too few for a change."""
+    off, timed = off_level(one.far, one.commits), " in time" * _is_time(one.metrics)
+    return f"all of {one.series} series ({', '.join(one.metrics)}) moved alike{timed}: {off}"
+
+
+def _is_time(metrics: Sequence[str]) -> bool:
+    return all(METRICS[name].timed and METRICS[name].unit != "J" for name in metrics)
+
+
+def ended_sentence(series: Sequence[Series]) -> str:
+    """Return a sentence on series that end before others of their machine do; else an empty text."""
+    followed = {(one.machine, point.sha) for one in series for point in one.points[:-1]}
+    ended = [one for one in series if (one.machine, one.points[-1].sha) in followed]
+    if not ended:
+        return ""
+    first = min(ended, key=lambda one: one.points[-1].when)
+    which = f"{len(ended)} of {len(series)} series {plural(len(ended), 'has', 'have')} no point at the newest commit"
+    return f"{which}, failed or not measured there: {first.name}, {first.metric}, ends at {_sha(first.points[-1].sha)}."
 
 
 def order_sentence(series: Sequence[Series], order: Mapping[str, int]) -> str:
@@ -100,19 +133,28 @@ def order_sentence(series: Sequence[Series], order: Mapping[str, int]) -> str:
 
 def history_markdown(history: History) -> str:
     """Return the summary and a table of the changes as Markdown."""
-    lines = [summary(history), "", *power_sentences(history), ""]
+    lines = [summary(history), "", *power_sentences(history), ended_sentence(history.series), ""]
     for move in history.movements:
         lines += [f"- {movement_sentence(move)}{_marks(move.change)}"]
-    lines += [""] if history.movements else []
+    lines += [f"- {newest_sentence(one)} ({one.machine})" for one in history.newest]
+    lines += [""] if history.movements or history.newest else []
     rows = []
     for series in history.series:
         for change in series.changes:
             words, size, between, p = (cell.strip() for cell in _cells(change))
-            note = _marks(change).removeprefix("; ")
+            versions = [f"{name} {old}, then {new}" for name, (old, new) in change.software.items()]
+            note = "; ".join([text for text in (_marks(change).removeprefix("; "), *versions) if text])
             rows.append((f"`{series.name}`", series.metric, words, size, f"`{between}`", p.removeprefix("p "), note))
     titles = ("case", "metric", "", "change", "between", "p", "news")
     words_at = ("case", "metric", "", "between", "news")
-    return "\n".join(lines + (markdown_table(titles, rows, words_at) if rows else []))
+    lines += [*markdown_table(titles, rows, words_at), ""] if rows else []
+    unsure = [f"- `{one.name}` {one.metric}: {one.unsure}" for one in history.series if one.unsure]
+    lines += [*unsure, ""] if unsure else []
+    commands = {
+        change.confirm(one.case): None for one in history.series for change in one.changes if not _quiet(change)
+    }
+    lines += ["To confirm:", "", "```", *commands, "```", ""] if commands else []
+    return "\n".join([*lines, LEGEND])
 
 
 def print_history(out: Console, history: History, every: bool) -> None:
@@ -120,17 +162,22 @@ def print_history(out: Console, history: History, every: bool) -> None:
     out.print(f"[bold]{summary(history)}[/]")
     for sentence in power_sentences(history):
         out.print(sentence, markup=False)
+    if ended := ended_sentence(history.series):
+        out.print(ended, markup=False)
     for move in history.movements:
         out.print(f"\n{movement_sentence(move)}{_marks(move.change)}", markup=False, soft_wrap=True)
         out.print(f"  {escape(move.machine)}", style="dim", soft_wrap=True)
+    for one in history.newest:
+        out.print(f"\n{newest_sentence(one)}", markup=False, soft_wrap=True)
+        out.print(f"  {escape(one.machine)}", style="dim", soft_wrap=True)
     for series in history.series:
         if series.changes or series.unsure or series.flips or every:
             _print_series(out, series)
     out.print(LEGEND, style="dim")
 
 
-def gate_sentence(news: Sequence[tuple[Series | Movement, Change]], file: Path) -> str:
-    """Return a sentence on what got worse, with the command that accepts the first of it."""
+def gate_sentence(news: Sequence[tuple[Series | Movement, Change]], file: Path, stores: Sequence[Path]) -> str:
+    """Return a sentence on what got worse in some stores, with the command that accepts the first of it."""
     subject, change = min(news, key=lambda pair: pair[1].p)
     what = "all series together" if isinstance(subject, Movement) else subject.case
     words: list[str | Path] = ["--acknowledge", change.after.sha[:12], "--reason", "TEXT"]
@@ -138,7 +185,7 @@ def gate_sentence(news: Sequence[tuple[Series | Movement, Change]], file: Path) 
         words += ["-f", subject.case, "--metric", subject.metric]
     words += ["--acknowledged", file] if file != USUAL_FILE else []
     more = f", and {len(news) - 1} more" if len(news) > 1 else ""
-    command = command_line("history", "STORE", *words)
+    command = command_line("history", *stores, *words)
     return f"worse: {what} at {_sha(change.after.sha)}{more}; what is meant to be so, this accepts: {command}"
 
 
@@ -150,8 +197,9 @@ def _print_series(out: Console, series: Series) -> None:
     out.print(f"  {sparkline(series.values)}  {first:.4g} .. {last:.4g}  {machine}", soft_wrap=True)
     grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for change in series.changes:
-        quiet = change.acknowledged or change.old
-        grid.add_row(*map(escape, _cells(change)), style="dim" if quiet else "red" if change.worse else "green")
+        grid.add_row(
+            *map(escape, _cells(change)), style="dim" if _quiet(change) else "red" if change.worse else "green"
+        )
     if series.changes:
         out.print(grid)
     for change in series.changes:
@@ -169,10 +217,16 @@ def _print_series(out: Console, series: Series) -> None:
         out.print(f"  {series.unsure}", markup=False)
 
 
+def _quiet(change: Change) -> bool:
+    return bool(change.acknowledged or change.mended or change.old)
+
+
 def _marks(change: Change) -> str:
     """Return what makes a change no news, each part after a semicolon."""
-    reason = f"; acknowledged: {change.acknowledged}" if change.acknowledged else ""
-    return f"{reason}; older than --since" if change.old else reason
+    parts = [f"acknowledged: {' '.join(change.acknowledged.split())}"] if change.acknowledged else []
+    parts += [f"mended at {_sha(change.mended)}"] if change.mended else []
+    parts += ["older than --since"] if change.old else []
+    return "".join(f"; {part}" for part in parts)
 
 
 def _size_cell(change: Change) -> str:
@@ -184,63 +238,13 @@ def _size_cell(change: Change) -> str:
 def _cells(change: Change) -> tuple[str, ...]:
     word = "worse" if change.worse else "better"
     between = f"{_sha(change.before.sha)}..{_sha(change.after.sha)}"
-    return f"  {word}", _size_cell(change), between, _p(change)
+    return f"  {word}", _size_cell(change), between, p_words(change)
 
 
-def _p(change: Change) -> str:
+def p_words(change: Change) -> str:
     """Return the p-value; a smaller one than the noise was ever looked at for is printed as below LEAST_P."""
     return f"p {change.p:.2g}" if change.p >= LEAST_P else f"p <{LEAST_P:.0e}"
 
 
 def _sha(sha: str) -> str:
     return sha[:10]
-
-
-def _about(series: Series) -> dict[str, Any]:
-    row = {"case": series.case, "choices": series.choices or None, "metric": series.metric}
-    return row | {"unit": METRICS[series.metric].unit, "machine": series.machine}
-
-
-def as_rows(series: Series) -> list[dict[str, Any]]:
-    """Return a row for each commit of a series, as `--csv` prints it: where the level changed, over the one before."""
-    changed = {change.after.sha: change for change in series.changes}
-    spikes = {point.sha for point in series.spikes}
-    rows = []
-    for point in series.points:
-        change = changed.get(point.sha)
-        row = _about(series) | {"commit": point.sha, "when": str(point.when), "value": point.value}
-        row |= {"rounds": point.rounds, "left_out": point.sha in spikes, "change": change and change.ratio.value}
-        row |= {"change_low": change and change.ratio.low, "change_high": change and change.ratio.high}
-        row |= {"p": change and change.p, "worse": change and change.worse}
-        rows.append(row | {"acknowledged": change and change.acknowledged, "old": change and change.old})
-    return rows
-
-
-def as_json(series: Series, history: History) -> dict[str, Any]:
-    """Return a series as `--json` prints it, with what moved it and all others of its machine alike."""
-    return _about(series) | {
-        "points": [
-            {"sha": point.sha, "when": str(point.when), "value": point.value, "rounds": point.rounds}
-            for point in series.points
-        ],
-        "spikes": [point.sha for point in series.spikes],
-        "unsure": series.unsure,
-        "flips": series.flips,
-        "noise": series.noise,
-        "detectable": series.detectable,
-        "changes": [_change_as_json(change) | {"confirm": change.confirm(series.case)} for change in series.changes],
-        "moved_with_all": [
-            _change_as_json(move.change) | {"series": move.series}
-            for move in history.movements
-            if move.machine == series.machine and series.metric in move.metrics
-        ],
-    }
-
-
-def _change_as_json(change: Change) -> dict[str, Any]:
-    return {
-        "before": change.before.sha, "after": change.after.sha, "ratio": change.ratio.value,
-        "low": change.ratio.low, "high": change.ratio.high, "p": change.p, "worse": change.worse,
-        "software": change.software, "earliest": change.earliest.sha, "latest": change.latest.sha,
-        "old": change.old, "acknowledged": change.acknowledged,
-    }  # fmt: skip

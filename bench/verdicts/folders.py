@@ -85,7 +85,9 @@ def read_sides(base: Path, head: Path, only: Collection[str], exclude: Collectio
     first, second = (kept(side, [case in cases for case in side["case"]]) for side in both)
     if not set(first["case"]) & set(second["case"]):
         sides = zip((base, head), both, strict=True)
-        some = [f"{folder} has {min(side['case'])} and others" for folder, side in sides]
+        some = [
+            f"{folder} has {min(side['case'])}{' and others' * (len(set(side['case'])) > 1)}" for folder, side in sides
+        ]
         raise BenchError(f"{base} and {head} have no case in common{' that matches' * bool(only)}: {'; '.join(some)}")
     return first, second
 

@@ -47,9 +47,9 @@ def history(
         list[str] | None, Option(metavar="TEXT", help="Machines whose description has this text alone; repeat.")
     ] = None,
     fail: Annotated[
-        bool, Option("--fail-on-change", help="Exit 1 if news, not acknowledged, is for the worse.")
+        bool, Option("--fail-on-change", help="Exit 1 if news, not acknowledged nor mended, is for the worse.")
     ] = False,
-    since: Annotated[str, Option(metavar="WHEN", help="News is since then: 7d, a date, or a commit.")] = "",
+    since: Annotated[str, Option(metavar="WHEN", help="News began since: 7d, a date, or after a commit.")] = "",
     commit: Annotated[
         str, Option("--acknowledge", metavar="COMMIT", help="Accept what got worse there, of -f and --metric.")
     ] = "",
@@ -68,7 +68,7 @@ def history(
     by -f, --exclude, --metric and --machine is judged together: the fewer series, the smaller a change that is found.
     """
     from bench.history import accepted as gate  # numpy and pandas, for those who want them
-    from bench.history import text
+    from bench.history import export, text
     from bench.history.history import judge_history
 
     names = list(map(metric_named, metric or USUAL))
@@ -80,22 +80,23 @@ def history(
     series = _series_of(stores or [paths.LOCAL], names, order, filter or (), exclude or (), machine)
     judged = judge_history(series, order)
     if commit:
+        gate.mark_news(judged, accepted, order)
         entry, covered = gate.acknowledge(judged, order, commit, filter or (), metric or (), reason)
         gate.append_accepted(file, entry)
         accepted = [*accepted, entry]
         tell(f"{file}: {covered} {plural(covered, 'change')} at {commit} acknowledged; commit the file")
     news = gate.mark_news(judged, accepted, order, start)
     if as_json:
-        print_json([text.as_json(one, judged) for one in series])
+        print_json([export.as_json(one, judged) for one in series])
     elif as_csv:
-        print_csv(row for one in series for row in text.as_rows(one))
+        print_csv(row for one in series for row in export.as_rows(one))
     elif as_markdown:
         print_text(text.history_markdown(judged) + "\n")
     else:
         text.print_history(out, judged, all_)
     if fail:
         if news:
-            tell(f"bench: {text.gate_sentence(news, file)}")
+            tell(f"bench: {text.gate_sentence(news, file, stores or [])}")
         raise typer.Exit(answer_code(FAILED if news else 0))
 
 
@@ -114,9 +115,13 @@ def _series_of(
     with damage_on_stderr():
         series = read_series([store_at(store) for store in stores], metrics, order, is_shallow())
     kept = narrow(dict.fromkeys(one.case for one in series), only, exclude, "these stores at a commit")
+    if not series:
+        stop(f"no case of these stores was measured at a commit with a value of {', '.join(metrics)}", USAGE)
+    described = sorted({one.machine for one in series})
     series = [one for one in series if one.case in kept and _is_of(one.machine, machines)]
     if not series:
-        stop("no case was measured at a commit", USAGE)
+        of = f"--machine {', '.join(machines or ())} leaves no series"
+        stop(f"{of}; these stores are of {'; '.join(described)}", USAGE)
     if guess := order_sentence(series, order):
         tell(f"bench: {guess}")
     return series

@@ -13,7 +13,7 @@ from typing import Any
 from bench.errors import StoreError
 from bench.history.history import judge_history
 from bench.history.series import Series, read_series
-from bench.history.text import movement_sentence, order_sentence
+from bench.history.text import movement_sentence, newest_sentence, order_sentence, p_words
 from bench.plans.case import Case
 from bench.records import same
 from bench.records.record import Record
@@ -93,7 +93,8 @@ def history_rows(folders: Iterable[Path], notes: list[str]) -> list[dict[str, An
         notes.append(str(error))
         return []
     notes += [text for warning in caught if (text := str(warning.message)).startswith("left out: ")]
-    notes += map(movement_sentence, history.movements)
+    notes += [movement_sentence(move) for move in history.movements]
+    notes += [newest_sentence(one) for one in history.newest]
     notes += filter(None, [order_sentence(history.series, order)])
     several = [series for series in history.series if len(series.points) > 1]
     named = len({series.machine for series in several}) > 1
@@ -126,6 +127,6 @@ def _points(series: Series, first_id: int, machine: str) -> list[dict[str, Any]]
         if change := changes.get(id(point)):
             word = "worse" if change.worse else "better"
             row["change"] = f"{100 * (change.ratio.value - 1):+.1f} %, {word}"
-            row["surely"] = f"p {change.p:.2g}; to confirm: {change.confirm(series.case)}"
+            row["surely"] = f"{p_words(change)}; to confirm: {change.confirm(series.case)}"
         rows.append(fields | row)
     return rows

@@ -13,8 +13,8 @@ WORDS = {
     "layer floor": "The least time of one kernel for this layer at the measured ceilings of this machine (bench "
     "ceilings): of its multiplications or of its bytes, whichever takes longer.",
     "level": "The median between two changes, without single points that are far from both neighbours.",
-    "change": "Told from the noise of the series such that of series without any change 5 % of reports show one (bench "
-    "history). Confirm one with bench ab on the two commits, in one sitting.",
+    "change": "Told from the noise of the series such that of reports without any change at most 5 % show one, for the "
+    "kinds of noise that docs/METHODOLOGY.md lists (bench history). Confirm one with bench ab on the two commits.",
     "gate": "The numerical check in the timed process. The error is the RMS difference from a float64 reference, as a "
     "multiple of plain torch's in the same precision and device; above 3 a case is refused and has no speed.",
     "accuracy": "Percent of labelled pictures whose label is the top class, and its 95 % interval. Of one model's "

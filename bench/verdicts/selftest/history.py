@@ -21,6 +21,7 @@ from bench.history.judge import FAMILY_ALPHA
 from bench.history.series import Point, Series
 from bench.stats import share_interval
 from bench.verdicts.rule import Array
+from bench.verdicts.selftest import cells
 from bench.verdicts.selftest.tables import Block
 
 LARGE, USUAL = 0.05, 0.01  # relative noise: of the false changes, and of the changes to be detected
@@ -194,4 +195,4 @@ def _share(row: dict[str, Any] | None, part: str, whole: str) -> str:
     if row is None:
         return "-"
     low, high = share_interval(row[part], row[whole], 0.95)
-    return f"{100 * row[part] / row[whole]:.3g} [{100 * low:.2g}, {100 * high:.2g}]"
+    return f"{100 * row[part] / row[whole]:.3g} [{cells.number(low)}, {cells.number(high)}]"

@@ -1,5 +1,6 @@
 """What is news in a history: acknowledgements, days and commits."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -46,6 +47,9 @@ def test_an_acknowledged_change_is_no_news_and_a_later_or_larger_one_or_another_
     assert news_of(stepped((20, 1.25)), *kept) == [20]
     assert news_of(stepped((20, 1.1)), Accepted(entry.commit, "", ("compile",))) == [20]
     assert news_of(stepped((20, 1.1)), Accepted(entry.commit, "", (), ("gpu",))) == [20]
+    assert news_of(history, *kept) == []  # which marks them
+    with pytest.raises(ArgumentError, match="acknowledged already"):
+        acknowledge(history, ORDER, f"{20:040x}", (), (), "again")
 
 
 def test_an_acknowledgement_holds_where_the_place_is_not_sure() -> None:
@@ -59,9 +63,13 @@ def test_an_acknowledgement_holds_where_the_place_is_not_sure() -> None:
         assert news_of(history, Accepted(f"{place:040x}", "meant")) == [int(change.after.sha, 16)]
 
 
-def test_the_way_back_is_never_acknowledged_and_fails_nothing() -> None:
+def test_the_way_back_is_never_acknowledged_and_mends_what_it_takes_back() -> None:
     history = stepped((20, 1.1), (40, 1 / 1.1))
-    assert news_of(history) == [20]
+    assert news_of(history) == []
+    assert [change.mended for change in history.series[0].changes] == [f"{40:040x}", ""]
+    assert news_of(stepped((20, 1.1), (40, 1 / 1.05))) == [20]  # half of it stands
+    history.series[0].changes.append(replace(history.series[0].changes[0], after=history.series[0].points[50]))
+    assert news_of(history) == [50]  # the first stays mended when it gets worse again
     with pytest.raises(ArgumentError, match="no change for the worse"):
         acknowledge(history, ORDER, f"{40:040x}", (), (), "faster")
 

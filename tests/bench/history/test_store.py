@@ -22,6 +22,9 @@ from bench.records.store import Store
 from tests.bench.history.test_history import CASE, START
 from tests.bench.records.written import quick, write
 
+# of the tenth commit of `store`; the command's test has it
+pytestmark = pytest.mark.filterwarnings("ignore:left out. 2 records measured with uncommitted")
+
 
 @pytest.fixture
 def store(tmp_path: Path, record: Callable[..., Record]) -> Path:
@@ -125,7 +128,10 @@ def test_the_command(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert runner.invoke(app, ["history", str(store), "--metric", "speed"]).exit_code == 2
     nowhere = runner.invoke(app, ["history", str(store), "--metric", "energy"])
     assert (nowhere.exit_code, nowhere.stdout) == (2, "")
-    assert "no case was measured at a commit" in nowhere.stderr
+    assert "no case of these stores was measured at a commit with a value of energy" in nowhere.stderr
+    other = runner.invoke(app, ["history", str(store), "--machine", "Cray"])
+    assert other.exit_code == 2
+    assert "--machine Cray leaves no series; these stores are of" in other.stderr
     assert runner.invoke(app, ["history", str(store), "-f", "resnet152"]).exit_code == 2
 
 
@@ -145,6 +151,8 @@ def test_the_gate_is_about_news_and_names_the_command_that_accepts(
     assert code == 1
     assert f"--acknowledge {5:040x}"[:26] in said
     assert f"--reason TEXT -f {CASE} --metric latency --acknowledged {file}" in said
+    assert command_line("history", store, "--acknowledge") in said
+    assert "left out: 2 records measured with uncommitted changes" in said
     code, shown, _ = gate("--since", "2026-01-09")
     assert (code, "1 of 1 changes is older than --since" in shown, "older than --since" in shown) == (0, True, True)
     assert gate("--since", "2026-01-02")[0] == 1
