@@ -28,6 +28,9 @@ _SUM = PAIRS[:, 0] * PAIRS[:, 1] / (1 - PAIRS[:, 1])
 PHI_OF_PAIRS = _SUM / (1 + _SUM)  # of an autoregression alone that makes a mean of many points as unsure
 LAGS = ((1, 1), (2, 3), (4, 7))  # whose mean autocorrelations say how long the noise lasts
 SIMULATED_ROWS, SIMULATED_POINTS = 80, 400  # of each of PAIRS; longer rows are taken for as long as that
+# Deviations of neighbours' differences that are a jump, the points on either side, and those for each jump at the least:
+# an autoregression makes none.
+JUMP, JUMP_POINTS, JUMPS_APART = 7.0, 3, 8
 CANDIDATE = 4.5  # standard errors of a level's change that is taken off before the noise is estimated
 LEAST_SPREAD = 1e-4  # relative standard deviation: below it a number counts as one without noise
 INDEPENDENT_ROWS = 0.6  # the chance, before any row is seen, that its points are independent
@@ -39,6 +42,7 @@ TURNS = 100  # of expectation and maximisation
 
 def residuals(x: Array) -> tuple[Array, Array]:
     """Return rows without their few largest changes of level, and without half as many."""
+    x = without_jumps(x)
     points = x.shape[1]
     most = most_taken_off(points)
     squares = np.sort(np.diff(x, axis=1) ** 2, 1)
@@ -49,6 +53,31 @@ def residuals(x: Array) -> tuple[Array, Array]:
     limit = np.full(len(x), CANDIDATE)
     splits = largest_splits(scan(x, errors, limit, limit), most)
     return x - levels(x, splits), x - levels(x, splits[:, : most // 2])
+
+
+def without_jumps(x: Array) -> Array:
+    """Return rows without the jumps of those that have some, and no more than one in JUMPS_APART points.
+
+    Several jumps fit an autoregression that lasts, and one has none. A jump is from the mean of JUMP_POINTS points to
+    that of the next.
+    """
+    rows, points = x.shape
+    if points < 4 * JUMP_POINTS:
+        return x
+    spread = np.maximum(1.4826 * np.median(np.abs(np.diff(x, axis=1)), 1), LEAST_SPREAD)
+    sums = np.concatenate([np.zeros((rows, 1)), x.cumsum(1)], 1)
+    means = (sums[:, JUMP_POINTS:] - sums[:, :-JUMP_POINTS]) / JUMP_POINTS
+    sizes = np.abs(means[:, JUMP_POINTS:] - means[:, :-JUMP_POINTS]) / (JUMP * spread[:, None])
+    steady = x.copy()
+    for row in np.flatnonzero(sizes.max(1) > 1):
+        splits = []
+        while sizes[row].max() > 1:
+            place = int(sizes[row].argmax())
+            splits.append(place + JUMP_POINTS)
+            sizes[row, max(0, place - JUMP_POINTS + 1) : place + JUMP_POINTS] = 0
+        if most_taken_off(points) < len(splits) <= points // JUMPS_APART:
+            steady[row] -= levels(x[row : row + 1], np.array([splits]))[0]
+    return steady
 
 
 def most_taken_off(points: int) -> int:

@@ -148,3 +148,16 @@ def test_results_are_tables() -> None:
     blocks = history_blocks({"shapes": shapes, "false": rows, "detected": found})
     assert all(isinstance(block, Block) and len(set(map(len, block.rows))) == 1 for block in blocks)
     assert len(blocks[0].rows) == len(SHAPES)
+
+
+@pytest.mark.parametrize("others", [0, 30])
+@pytest.mark.parametrize("signs", [(1, 1, 1), (1, -1, 1), (1, 1, 1, 1, 1), (1, 1, -1)])
+def test_several_large_steps_of_a_series_are_no_noise_that_lasts(signs: tuple[int, ...], others: int) -> None:
+    draw = np.random.default_rng(4)
+    x = 0.01 * draw.standard_normal((1 + others, 12 * (len(signs) + 1)))
+    for place, sign in enumerate(signs, 1):
+        x[0, 12 * place :] += sign * np.log(1.2)
+    rows = [Row(row, 0.02) for row in x]
+    judge(rows)
+    assert [step.split for step in rows[0].steps] == [12 * place for place in range(1, len(signs) + 1)]
+    assert not any(row.steps for row in rows[1:])
