@@ -57,8 +57,8 @@ class Comparison:
 
     @property
     def slowed_alike(self) -> list[Moved]:
-        """What got worse in most cases alike, past the minimum and between two sittings: the machine, or the code."""
-        return [one for one in self.moved if one.worse and not one.paired]
+        """The metrics that got worse in most cases alike, past the minimum: the code, or apart the machine."""
+        return [one for one in self.moved if one.worse]
 
     @property
     def judged(self) -> bool:
@@ -151,6 +151,9 @@ def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[Test
     spoilt, lost = (np.array(list(map(bool, texts)), dtype=bool) for texts in (why, disturbed))
     testable = present.all(0) | ((present.any(0) | measured.all(0)) & spoilt) | lost
     of = effects if metric.of_machine else unmoved
+    # in turns a round counts where both sides have it; where none may count, all are shown
+    alone = (sides.interleaved & ~spoilt)[:, None] & ~(np.isfinite(base) & np.isfinite(head))
+    base, head = np.where(alone, np.nan, base), np.where(alone, np.nan, head)
     for paired in (False, True):
         at = np.flatnonzero(testable & (sides.interleaved == paired))
         if not len(at):
