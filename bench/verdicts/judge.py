@@ -92,13 +92,13 @@ class Tests:
             yield self._exact(at) or self._noisy(at, WORDS[words[at]], float(widths[at]), float(corrected[at]), family)
 
     def smallest(self, family: int) -> tuple[Array, Array]:
-        """Return the smallest change, relative, that each case's test would have found nine times in ten, or NaN.
+        """Return the smallest change, relative, that each case's test detects nine times in ten, or NaN.
 
         The second result is the rounds of the side that has fewer. A change of a metric that does not vary, or whose
         rounds were spoilt, is not among them.
         """
-        found = np.expm1(rules.smallest_found(self.estimate, self.minimum, family, self.rule))
-        return np.where(self._is_forbidden | self._is_constant, np.nan, found), self.estimate.rounds
+        sizes = np.expm1(rules.smallest_detected(self.estimate, self.minimum, family, self.rule))
+        return np.where(self._is_forbidden | self._is_constant, np.nan, sizes), self.estimate.rounds
 
     def moved(self) -> Moved | None:
         """Return what most cases moved alike; None where they did not, or by next to nothing."""
@@ -113,7 +113,7 @@ class Tests:
         return Moved(self.name, self.paired, cases, of, exp(size), low, high, self._is_past, worse)
 
     def disturbed_rounds(self, numbers: Sequence[int]) -> Iterator[DisturbedRound]:
-        """Yield the rounds of a side in which all cases moved alike; `numbers` are the rounds' own."""
+        """Yield the rounds of a side in which all cases moved alike; `numbers` are those of the rounds."""
         for side, taken_off in zip(NAMES, self.effects.disturbance, strict=True):
             for place in np.flatnonzero(taken_off).tolist():
                 yield DisturbedRound(self.name, side, numbers[place], exp(float(taken_off[place])))

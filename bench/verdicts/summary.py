@@ -62,7 +62,7 @@ def _which(verdict: Verdict) -> str:
 
 
 def _unjudged(comparison: Comparison) -> str:
-    """Return a sentence where no test could be made of a metric that varies."""
+    """Return a sentence where no metric that varies could be tested."""
     if any(verdict.by_separation for verdict in comparison.of(SLOWER, FASTER)):
         return f"Too few rounds for a test: only where every round is apart by more than {GAP} is there a verdict."
     settled = len(comparison.of(SLOWER, FASTER, SAME))
@@ -125,10 +125,10 @@ def _disturbed_rounds(comparison: Comparison) -> list[str]:
 
 
 def _smallest(comparison: Comparison) -> list[str]:
-    """Return a sentence on the smallest changes that this comparison would have found nine times in ten."""
+    """Return a sentence on the smallest changes that this comparison detects nine times in ten."""
     sentences = []
     for tested in (True, False):
-        texts = [_found(one) for one in comparison.smallest if one.tested == tested]
+        texts = [_sizes(one) for one in comparison.smallest if one.tested == tested]
         if texts:
             rounds = max(one.rounds for one in comparison.smallest if one.tested == tested)
             few = f" with {rounds} rounds, if every round keeps apart by {GAP}" * (not tested)
@@ -136,7 +136,7 @@ def _smallest(comparison: Comparison) -> list[str]:
     return sentences
 
 
-def _found(one: Smallest) -> str:
+def _sizes(one: Smallest) -> str:
     median, noisiest = (f"{100 * size:.1f}" if size < 10 else ">1000" for size in (one.median, one.noisiest))
     alone = "" if median == noisiest else f" in the median case, {noisiest} % in the noisiest"
     return f"{one.metric} changes of {median} %{alone}"
@@ -163,4 +163,4 @@ def _apart(comparison: Comparison) -> list[str]:
 
 def listed(verdicts: Iterable[Verdict], every: bool) -> list[Verdict]:
     """Return the verdicts that have a line: not those for what all cases did alike, on which there is a sentence."""
-    return [one for one in verdicts if every or one.kind != "common" and (not one.alike or one.word == AMBIGUOUS)]
+    return [one for one in verdicts if every or (one.kind != "common" and (not one.alike or one.word == AMBIGUOUS))]

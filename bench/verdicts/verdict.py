@@ -90,7 +90,7 @@ class DisturbedRound:
 
 @dataclass(frozen=True)
 class Smallest:
-    """The smallest changes of a metric, relative (0.03), that would have been found nine times in ten.
+    """The smallest changes of a metric, relative (0.03), that are detected nine times in ten.
 
     One is that of the median case, one that of the noisiest, `case`. `rounds` are those of the side that has fewer, at
     most; where they are under those of a test, the changes are what separates every round of both sides.

@@ -136,5 +136,3 @@ def test_separation_does_not_end_a_run_of_two_commits(folder: Folder) -> None:
     folder("base", {CASE: 10.0}, rounds=6, turns=1)
     folder("head", {CASE: 20.0}, rounds=6, turns=2)
     assert question.settled(duel)
-
-
