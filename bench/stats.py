@@ -133,7 +133,7 @@ def quantile_places(
     return ceil(n * p) - 1, (max(lower, 1) - 1) * n // count, ceil(upper * n / count) - 1
 
 
-LEAST_PROCESSES = 3  # of two that are alike by chance nothing is told of another
+LEAST_PROCESSES = 3  # two that are alike by chance say nothing of another
 LEAST_OF_EACH = 100  # samples of each: of fewer the p99 by nearest rank is the largest
 
 
