@@ -114,7 +114,7 @@ def stopping_rows(rng: Generator, trials: int) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Tail:
-    """A shape of processes: the logarithms of their levels, and their samples within, of a distribution that one can compute.
+    """A shape of processes: the logarithms of their levels, and their samples within, whose quantiles are exact.
 
     `slow` is the share of samples that are two standard deviations slower.
     """

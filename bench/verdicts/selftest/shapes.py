@@ -90,7 +90,7 @@ def _states(rng: np.random.Generator, size: tuple[int, ...], correlation: float)
 def _over_time(series: Series, correlation: float, *, machine: bool = False, alone: float = 0.0) -> Draw:
     """Return a drawing whose noise hangs together in time: of each case, or of the machine and so of all cases.
 
-    `correlation` is that of a round with the next, and `alone` the noise of each process beside it. Apart, head's rounds
+    `correlation` is that of a round with the next, `alone` the noise of each process beside it. Apart, head's rounds
     come after base's. In turns the processes of a round are half a round from each other, and either is the first.
     """
 

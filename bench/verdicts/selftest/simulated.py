@@ -123,9 +123,9 @@ def claims(setting: Setting) -> list[dict[str, Any]]:
 
 
 def few_rounds(setting: Setting, noise: Sequence[float]) -> list[dict[str, Any]]:
-    """Return, with too few rounds for a test, the worst rate of false alarms of any shape, and what is detected at +20 %.
+    """Return, with too few rounds for a test, the worst rate of false alarms of any shape, and the power at +20 %.
 
-    The rates are of a single test, and those of what is detected at normal noise.
+    The rates are of a single test, and the power is of normal noise.
     """
     rows = []
     for design in DESIGNS:
