@@ -218,5 +218,5 @@ def test_the_interval_of_a_paired_difference_covers_it() -> None:
 def test_the_bound_of_another_process_is_a_plain_number_of_arrays_too() -> None:
     """As JSON takes no number of numpy's."""
     draw = np.random.default_rng(1)
-    processes: list[Any] = [draw.integers(1_000_000, 2_000_000, 1000) for _ in range(3)]
+    processes: list[Any] = [draw.permutation(1000) + 1_000_000 for _ in range(3)]
     assert type(bound_of_another(processes)) is float
