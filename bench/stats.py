@@ -133,7 +133,7 @@ def quantile_places(
     return ceil(n * p) - 1, (max(lower, 1) - 1) * n // count, ceil(upper * n / count) - 1
 
 
-LEAST_PROCESSES = 3  # of two that are alike by chance nothing is told of another
+LEAST_PROCESSES = 3  # two that are alike by chance say nothing of another
 LEAST_OF_EACH = 100  # samples of each: of fewer the p99 by nearest rank is the largest
 
 
@@ -152,8 +152,8 @@ def bound_of_another(processes: Sequence[Sequence[float]], p: float = 0.99, conf
 
     places = [ceil(len(samples) * p) - 1 for samples in processes]
     logs = [log(np.partition(samples, place)[place]) for samples, place in zip(processes, places, strict=True)]
-    prediction = exp(fmean(logs) + float(stdtrit(n - 1, confidence)) * stdev(logs) * sqrt(1 + 1 / n))
-    return max(float(these.upper), prediction)  # a number that JSON has, which one of an array is not
+    bound = exp(fmean(logs) + float(stdtrit(n - 1, confidence)) * stdev(logs) * sqrt(1 + 1 / n))
+    return max(float(these.upper), bound)  # of arrays it is one of theirs
 
 
 @cache

@@ -172,7 +172,7 @@ def _with_all_columns(table: Any, samples: bool) -> Any:
 def _read_all(files: Iterable[Path]) -> dict[Path, ParsedLines]:
     """Return the lines of files as rows without samples: those in their indexes, and those appended since.
 
-    A long file has an index of its own, and short ones together that of the folder around them, if they are as long.
+    A long file has an index, and short ones together that of the folder around them, if they are as long.
     """
     sizes = {file: file.stat().st_size for file in files if file.suffix == ".jsonl" and file.is_file()}
     short = [file for file, size in sizes.items() if size < INDEX_FROM]

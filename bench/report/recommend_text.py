@@ -125,7 +125,7 @@ def _runner_up(choice: Choice) -> str:
     text = f"Runner-up: {describe_case(second.row)}, {digits(second.value or 0)} {objective.unit}; they differ in "
     text += ", ".join(differing_axes(best.row, second.row)) + ". "
     advantage, rival = choice.advantage, choice.challenger or second
-    # the lead is over all: it is told of the case that leaves it the least sure
+    # the lead is over all: it is that over the case that leaves it the least sure
     name = "" if rival is second else describe_case(rival.row)
     if advantage is None:
         shared = f"with {name}" if name else "by both"
@@ -236,7 +236,7 @@ def _evidence(row: Row) -> str:
 
 
 def _tail(row: Row) -> str:
-    """Return the p99 of these processes with its bound, and what is known of another process's."""
+    """Return the p99 of these processes with its bound, and what may be another process's."""
     p99 = row.p99
     if not p99:
         few = " that follow each other" * (row.samples >= samples_needed(P99))

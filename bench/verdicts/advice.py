@@ -65,7 +65,7 @@ def _in_turns(comparison: Comparison, base: str, head: str) -> list[str]:
 
 
 def _clean_sha(environment: Environment) -> str:
-    """Return the commit of a record's code; empty where it is not known, or the code was another."""
+    """Return the commit of a record's code; empty where it is not on record, or the code was another."""
     git = environment.get("git")
     if git is None or unreadable(git) or git.get("dirty", True):
         return ""

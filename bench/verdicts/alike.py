@@ -1,4 +1,4 @@
-"""What all cases did alike: in one round of a side, and from base to head.
+"""The movement that all cases share: in one round of a side, and from base to head.
 
 A machine slows all cases of a round, or of a sitting; a commit seldom does. So what all cases share is taken off before
 each is judged, with its error added. It says nothing about one case, and a sentence tells it once. All arrays are

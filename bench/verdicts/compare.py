@@ -39,7 +39,7 @@ class Comparison:
     harmless: list[str] = field(default_factory=list)  # other differences of the environment
     moved: list[Moved] = field(default_factory=list)  # what most cases did alike
     disturbed_rounds: list[DisturbedRound] = field(default_factory=list)  # what was taken off single rounds
-    smallest: list[Smallest] = field(default_factory=list)  # the changes that would have been found
+    smallest: list[Smallest] = field(default_factory=list)  # the smallest changes that are detected
     serial: dict[str, float] = field(default_factory=dict)  # metric -> correlation of neighbouring rounds, where any
 
     def of(self, *words: str) -> list[Verdict]:
@@ -57,8 +57,8 @@ class Comparison:
 
     @property
     def slowed_alike(self) -> list[Moved]:
-        """What got worse in most cases alike, past the minimum and between two sittings: the machine, or the code."""
-        return [one for one in self.moved if one.worse and not one.paired]
+        """The metrics that got worse in most cases alike, past the minimum: the code, or apart the machine."""
+        return [one for one in self.moved if one.worse]
 
     @property
     def judged(self) -> bool:
@@ -110,18 +110,18 @@ def compare_lists(
 
 
 def _smallest(tests: list[Tests], family: int, rule: Rule) -> Iterator[Smallest]:
-    """Yield the smallest changes of each metric of time that would have been found, where any would."""
+    """Yield the smallest changes of each metric of time that are detected, where any is."""
     by_metric: dict[str, list[Tests]] = {}
     for test in tests:
         if METRICS[test.name].timed:
             by_metric.setdefault(test.name, []).append(test)
     for name, group in by_metric.items():
         parts = [test.smallest(family) for test in group]
-        found, rounds = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
-        if np.isfinite(found).any():
+        sizes, rounds = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
+        if np.isfinite(sizes).any():
             cases = [case for test in group for case in test.cases]
-            noisiest, most = int(np.nanargmax(found)), int(rounds[np.isfinite(found)].max())
-            numbers = float(np.nanmedian(found)), float(found[noisiest])
+            noisiest, most = int(np.nanargmax(sizes)), int(rounds[np.isfinite(sizes)].max())
+            numbers = float(np.nanmedian(sizes)), float(sizes[noisiest])
             yield Smallest(name, *numbers, cases[noisiest], most, most >= rule.min_rounds)
 
 
@@ -151,6 +151,9 @@ def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[Test
     spoilt, lost = (np.array(list(map(bool, texts)), dtype=bool) for texts in (why, disturbed))
     testable = present.all(0) | ((present.any(0) | measured.all(0)) & spoilt) | lost
     of = effects if metric.of_machine else unmoved
+    # in turns a round counts where both sides have it; where none may count, all are shown
+    alone = (sides.interleaved & ~spoilt)[:, None] & ~(np.isfinite(base) & np.isfinite(head))
+    base, head = np.where(alone, np.nan, base), np.where(alone, np.nan, head)
     for paired in (False, True):
         at = np.flatnonzero(testable & (sides.interleaved == paired))
         if not len(at):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.records.frame import Damage
 from bench.runs.ab import SIDES, Duel, interim_looks
-from bench.verdicts.compare import Comparison, compare_lists
+from bench.verdicts.compare import AMBIGUOUS, Comparison, compare_lists
 from bench.verdicts.lists import Lists, read_lists
 from bench.verdicts.rule import RULE
 
@@ -50,5 +50,9 @@ class Question:
         return compare_looks(side_lists(duel.folder), duel.rounds, self.metrics, self.minimums)
 
     def settled(self, duel: Duel) -> bool:
-        """Return whether every case has a verdict, so that no further round is needed."""
-        return not self.verdicts(duel).counts["AMBIGUOUS"]
+        """Return whether every case has a verdict, so that no further round is needed.
+
+        One by separation ends nothing, as its error rate is not divided among the looks.
+        """
+        verdicts = self.verdicts(duel).verdicts
+        return not any(verdict.word == AMBIGUOUS or verdict.by_separation for verdict in verdicts)

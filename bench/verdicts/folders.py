@@ -107,8 +107,9 @@ def gate_code(comparison: Comparison, fail_on: Collection[str]) -> int:
     """Return the exit code of a gate: FAILED where it fails, UNDECIDED where nothing could be judged, else 0.
 
     Nothing could be judged where rounds were missing, disturbed or unlike in every metric that varies, and where most
-    cases got worse alike between two sittings: that is the machine, or the code. Without a difference beyond their
-    noise, and with rounds enough, cases are AMBIGUOUS, and the gate passes: no slowdown was shown.
+    cases got worse alike but none is SLOWER: between two sittings that is the machine, or the code, and in turns the
+    code, though of no case by itself. Without a difference beyond their noise, and with rounds enough, cases are
+    AMBIGUOUS, and the gate passes: no slowdown was shown.
     """
     if failing(comparison, fail_on):
         return FAILED

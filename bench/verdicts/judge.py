@@ -18,7 +18,7 @@ from bench.verdicts.metrics import METRICS, PROCESS
 from bench.verdicts.rounds import NAMES
 from bench.verdicts.rule import AMBIGUOUS, SAME, WORDS, Array, Estimate, Rule
 from bench.verdicts.serial import Mask
-from bench.verdicts.verdict import DisturbedRound, Moved, Verdict
+from bench.verdicts.verdict import LEAST_SHARED, DisturbedRound, Moved, Verdict
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,24 @@ class Tests:
 
     @cached_property
     def _common(self) -> float:
-        """What all cases share, a logarithm, where it stands out and was taken off."""
+        """The part of every effect, a logarithm, that was taken off before each was judged."""
+        return float(self.estimate.common[0])
+
+    @cached_property
+    def _is_past(self) -> bool:
+        return abs(float(self.effects.movement.size)) > log1p(self.minimum)
+
+    @cached_property
+    def _has_moved(self) -> bool:
+        """True if most cases moved alike, by what stands out of chance, and is worth a sentence."""
         movement = self.effects.movement
-        return float(movement.size) if movement.taken_off and movement.stands_out else 0.0
+        return bool(movement.stands_out) and (self._is_past or abs(float(movement.size)) >= LEAST_SHARED)
 
     @cached_property
     def _is_alike(self) -> Mask:
         """True of a case that moved as most did and no more, where they moved past the minimum."""
         movement, estimates = self.effects.movement, self.estimate
-        if not movement.stands_out or abs(float(movement.size)) <= log1p(self.minimum):
+        if not (self._has_moved and self._is_past):
             return np.zeros(len(self.cases), dtype=bool)
         reach = np.asarray(stdtrit(estimates.df, 1 - OUTSIDE / 2)) * estimates.error
         with np.errstate(invalid="ignore"):
@@ -83,28 +92,28 @@ class Tests:
             yield self._exact(at) or self._noisy(at, WORDS[words[at]], float(widths[at]), float(corrected[at]), family)
 
     def smallest(self, family: int) -> tuple[Array, Array]:
-        """Return the smallest change, relative, that each case's test would have found nine times in ten, or NaN.
+        """Return the smallest change, relative, that each case's test detects nine times in ten, or NaN.
 
         The second result is the rounds of the side that has fewer. A change of a metric that does not vary, or whose
         rounds were spoilt, is not among them.
         """
-        found = np.expm1(rules.smallest_found(self.estimate, self.minimum, family, self.rule))
-        return np.where(self._is_forbidden | self._is_constant, np.nan, found), self.estimate.rounds
+        sizes = np.expm1(rules.smallest_detected(self.estimate, self.minimum, family, self.rule))
+        return np.where(self._is_forbidden | self._is_constant, np.nan, sizes), self.estimate.rounds
 
     def moved(self) -> Moved | None:
-        """Return what most cases moved alike, where it stands out of chance; else None."""
+        """Return what most cases moved alike; None where they did not, or by next to nothing."""
         movement = self.effects.movement
-        if not movement.stands_out:
+        if not self._has_moved:
             return None
         size, error = float(movement.size), float(movement.error)
         low, high = (exp(size + 1.96 * side * error) for side in (-1, 1))
         of = int((np.isfinite(self.estimate.effect) & (self.estimate.error > 0)).sum())
-        past = abs(size) > log1p(self.minimum)
-        worse = past and METRICS[self.name].sign * size > 0
-        return Moved(self.name, self.paired, round(float(movement.share) * of), of, exp(size), low, high, past, worse)
+        worse = self._is_past and METRICS[self.name].sign * size > 0
+        cases = round(float(movement.share) * of)
+        return Moved(self.name, self.paired, cases, of, exp(size), low, high, self._is_past, worse)
 
     def disturbed_rounds(self, numbers: Sequence[int]) -> Iterator[DisturbedRound]:
-        """Yield the rounds of a side in which all cases moved alike; `numbers` are the rounds' own."""
+        """Yield the rounds of a side in which all cases moved alike; `numbers` are those of the rounds."""
         for side, taken_off in zip(NAMES, self.effects.disturbance, strict=True):
             for place in np.flatnonzero(taken_off).tolist():
                 yield DisturbedRound(self.name, side, numbers[place], exp(float(taken_off[place])))
@@ -145,22 +154,28 @@ class Tests:
         if word == AMBIGUOUS or self.forbidden[at]:
             return self._verdict(at, AMBIGUOUS, **self._ambiguity(at, half_width, family), **numbers)
         few = int(self.estimate.rounds[at]) < self.rule.min_rounds
-        return self._verdict(at, word, self._reason(at, word), by_separation=few, **numbers)
+        return self._verdict(at, word, self._reason(at, word, few), by_separation=few, **numbers)
 
-    def _reason(self, at: int, word: str) -> str:
+    def _reason(self, at: int, word: str, few: bool) -> str:
         """Return the reason of a verdict that is not AMBIGUOUS."""
         limit, shared = f"{100 * self.minimum:g} %", self._shared()
         if word == SAME:
             return f"within {limit}{shared and f', with {shared}'}"
-        base, head = map(len, self._values(at))
         without = shared and f", without {shared}"
-        if min(base, head) < self.rule.min_rounds:
+        if few:
+            base, head = map(len, self._values(at))
             gap = f"{100 * self.rule.gap:g} %"
             return f"each of {head} rounds is beyond each of base's {base} by over {gap}, and their spread{without}"
         return f"significant, and beyond {limit}{without}"
 
+    def _is_as_measured(self, at: int) -> bool:
+        """Return whether a case changed past the minimum with what all cases share, too: else it may have stayed."""
+        toward = np.sign(float(self.estimate.remaining[at]))
+        return bool(toward * float(self.estimate.effect[at]) > log1p(self.minimum))
+
     def _shared(self) -> str:
-        return f"the {percent_change(exp(self._common))} % of all cases" if self._common else ""
+        shown = abs(self._common) >= LEAST_SHARED
+        return f"the {percent_change(exp(self._common))} % of all cases" if shown else ""
 
     def _ambiguity(self, at: int, half_width: float, family: int) -> dict[str, Any]:
         """Return the fields that say why a verdict is AMBIGUOUS, and how many rounds would settle it."""
@@ -177,11 +192,15 @@ class Tests:
                 reason += f", or rounds that are all apart by {100 * self.rule.gap:g} %"
             return {"kind": "rounds", "reason": reason, "wanted": wanted}
         size = abs(float(self.estimate.remaining[at]))
-        if self._common and size + half_width <= log1p(self.minimum):
-            return {"kind": "common", "reason": f"moved with all cases by {percent_change(exp(self._common))} %"}
+        beyond = size > log1p(self.minimum)
+        if self._common and self._has_moved:
+            moved = f"{percent_change(exp(self._common))} %"
+            if size + half_width <= log1p(self.minimum):
+                return {"kind": "common", "reason": f"moved with all cases by {moved}"}
+            if beyond and self._is_past and not self._is_as_measured(at):
+                return {"kind": "common", "reason": f"moved less than all cases, by {moved}"}
         if wanted is None:
             return {"kind": "noise", "reason": f"too near {limit} for {rules.MAX_ROUNDS} rounds"}
-        beyond = size > log1p(self.minimum)
         reason = "may be noise" if beyond else f"may be past {limit}"
         return {"kind": "noise", "reason": f"{reason}: {wanted} rounds would show it", "wanted": wanted}
 

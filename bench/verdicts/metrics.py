@@ -13,8 +13,8 @@ class Metric:
     """A number that one case leaves in one round: the sum of `columns` of the frame (`bench.records.columns`).
 
     `minimum` is the minimum effect: the least relative change that a verdict calls one. With `lower`, less is better.
-    A value of the frame divided by `scale` is in `unit`. Throttling spoils a `timed` metric, and is told by `samples`,
-    the columns of the counts of samples that it is made from and of those that were left out, or by its `windows`. An
+    A value of the frame divided by `scale` is in `unit`. Throttling spoils a `timed` metric, and shows in `samples`,
+    the columns of the counts of samples that count and of those that were left out, or in its `windows`. An
     `exact` one is set by the code and has no noise, so that one round is enough. `alike` is the column whose word both
     sides must have in common (`bench.verdicts.rounds.ALIKE`): a forked process has its server's pages, and perhaps
     another speed.

@@ -14,7 +14,7 @@ from math import log, log1p
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, polygamma, stdtr, stdtrit
+from scipy.special import digamma, ndtri, polygamma, stdtr, stdtrit
 
 from bench.verdicts.serial import Array as Array
 from bench.verdicts.serial import mean_factors, serial
@@ -22,9 +22,10 @@ from bench.verdicts.serial import mean_factors, serial
 SLOWER, FASTER, SAME, AMBIGUOUS = WORDS = ("SLOWER", "FASTER", "SAME", "AMBIGUOUS")
 MIN_VARIANCES = 20  # the least number of variances from which their common prior is estimated
 MAX_ROUNDS = 1000  # a test that these would not settle is called open for good
-FOUND = 0.9  # the chance with which the smallest change that is told would have been found
-# rounds a side -> the quantile FOUND of the sum of the largest of each of two sides, in standard deviations of a round
-EXTREMES = {3: 3.06, 4: 3.34, 5: 3.56}
+POWER = 0.9  # the chance to detect the smallest change that is said to be detected
+# Rounds a side -> quantiles POWER of normal rounds, in standard deviations: of the largest of a side less the least of
+# the other, which a change has to exceed by the gap; and of that with the wider of both sides' spreads.
+EXTREMES = {3: (3.06, 6.06), 4: (3.35, 6.70), 5: (3.56, 7.15), 10: (4.14, 8.38)}
 
 
 @dataclass(frozen=True)
@@ -230,21 +231,25 @@ def verdicts(
     return np.select([changed & (worse > 0), changed, same], [0, 1, 2], 3).astype(np.int8)
 
 
-def smallest_found(estimates: Estimate, minimum: float, tests: int, rule: Rule = RULE) -> Array:
-    """Return the smallest change, a logarithm, that each test would have found nine times in ten, [..., tests].
+def smallest_detected(estimates: Estimate, minimum: float, tests: int, rule: Rule = RULE) -> Array:
+    """Return the smallest change, a logarithm, that each test detects nine times in ten, [..., tests].
 
-    By the test among so many, or with too few rounds for one, by separation: then two extremes of normal rounds stand
-    in the way. NaN where nothing would have been found.
+    By the test among so many, or with too few rounds for one, by separation: then the extremes of normal rounds stand
+    in the way, and their spread. NaN where nothing is detected.
     """
-    sure = np.asarray(stdtrit(estimates.df, FOUND), np.float64) * estimates.error
+    quantile = np.asarray(stdtrit(estimates.df, POWER), np.float64)
+    sure = quantile * estimates.error
     level = min(rule.family_alpha / max(tests, 1), rule.test_alpha)
     tested = np.maximum(estimates.half_width(level), log1p(minimum)) + sure
     inverse = 1 / np.maximum(estimates.base_rounds, 1) + 1 / np.maximum(estimates.head_rounds, 1)
-    rounds = np.clip(estimates.rounds, rule.few_rounds, rule.min_rounds - 1).astype(np.int64)
-    extremes = np.interp(rounds, list(EXTREMES), list(EXTREMES.values()))
-    apart = max(log1p(rule.gap), log1p(minimum)) + extremes * estimates.error / np.sqrt(inverse)
-    found = np.where(estimates.rounds >= rule.min_rounds, tested, apart)
-    return np.where((estimates.rounds >= rule.few_rounds) & np.isfinite(estimates.error), found, np.nan)
+    deviation = estimates.error / np.sqrt(inverse) * quantile / ndtri(POWER)  # few rounds may show too little of it
+    rounds = (estimates.base_rounds + estimates.head_rounds) / 2
+    extremes, spread = (
+        np.interp(rounds, list(EXTREMES), values) * deviation for values in zip(*EXTREMES.values(), strict=True)
+    )
+    apart = np.maximum(max(log1p(rule.gap), log1p(minimum)) + extremes, spread)
+    detected = np.where(estimates.rounds >= rule.min_rounds, tested, apart)
+    return np.where((estimates.rounds >= rule.few_rounds) & np.isfinite(estimates.error), detected, np.nan)
 
 
 def exact_verdict(base: float, head: float, minimum: float, sign: int) -> str:

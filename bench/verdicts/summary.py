@@ -9,9 +9,8 @@ from bench.text import percent_change, percent_interval, plural
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
 from bench.verdicts.rule import RULE
 from bench.verdicts.serial import MIN_CASES
-from bench.verdicts.verdict import Moved, Smallest
+from bench.verdicts.verdict import LEAST_SHARED, Moved, Smallest
 
-LEAST_TOLD = 0.001  # a smaller change that all cases share, relative, is none to read about
 GAP = f"{100 * RULE.gap:g} %"
 
 
@@ -57,12 +56,13 @@ def interval(verdict: Verdict) -> str:
 def _which(verdict: Verdict) -> str:
     """Return the case, the metric and the change of a verdict, with its interval and what it is without."""
     within = f" ({interval(verdict)})" if verdict.low is not None else ""
-    beyond = f", beyond the {percent_change(verdict.common)} % of all cases" if verdict.common else ""
+    shared = verdict.common if verdict.common and abs(verdict.common - 1) >= LEAST_SHARED else None
+    beyond = f", beyond the {percent_change(shared)} % of all cases" if shared else ""
     return f"{verdict.case}, {verdict.metric} {change(verdict)}{within}{beyond}"
 
 
 def _unjudged(comparison: Comparison) -> str:
-    """Return a sentence where no test could be made of a metric that varies."""
+    """Return a sentence where no metric that varies could be tested."""
     if any(verdict.by_separation for verdict in comparison.of(SLOWER, FASTER)):
         return f"Too few rounds for a test: only where every round is apart by more than {GAP} is there a verdict."
     settled = len(comparison.of(SLOWER, FASTER, SAME))
@@ -77,7 +77,10 @@ def _unproven(comparison: Comparison) -> list[str]:
     rounds = [min(verdict.rounds) for verdict in ambiguous if verdict.kind == "rounds"]
     sentences = []
     if rounds:
-        sentences.append(f"A verdict takes {RULE.min_rounds} rounds a side: here are {max(rounds)}.")
+        most = f"{max(rounds)}{' at most' * (min(rounds) < max(rounds))}"
+        verb = plural(len(rounds), "has", "have")
+        few = f"{len(rounds)} of {len(comparison.verdicts)} {verb} {most}" if comparison.judged else f"here are {most}"
+        sentences.append(f"A verdict takes {RULE.min_rounds} rounds a side: {few}.")
     changed = [verdict for verdict in ambiguous if verdict.ratio is not None]
     if largest := max(changed, key=lambda verdict: abs(verdict.worse), default=None):
         sentences.append(f"The largest change, not proven: {_which(largest)}.")
@@ -87,28 +90,24 @@ def _unproven(comparison: Comparison) -> list[str]:
 def _moved(comparison: Comparison) -> list[str]:
     """Return a sentence on what most cases moved alike between two sittings, and one on it in turns."""
     sentences = []
-    large = [one for one in comparison.moved if abs(one.ratio - 1) >= LEAST_TOLD]
-    if apart := [one for one in large if not one.paired]:
+    if apart := [one for one in comparison.moved if not one.paired]:
         past = any(one.past for one in apart)
         tells = f"`{command_line('ab', 'BASE', 'HEAD')}` would tell"
         so = tells if past else "within the minimum, and taken off before each was judged"
         open_ones = sum(verdict.kind == "common" for verdict in comparison.verdicts)
-        alone = f" For that alone {open_ones} {plural(open_ones, 'verdict is', 'verdicts are')} AMBIGUOUS." * bool(
-            open_ones
-        )
-        sentences.append(f"{_list(comparison, apart)}: the machine, or what they share; {so}.{alone}")
-    if turns := [one for one in large if one.paired and one.past]:
-        sentences.append(f"{_list(comparison, turns)}, in turns: so not the machine, but what they share.")
+        sentences.append(f"{_list(apart)}: the machine, or what they share; {so}.")
+        if open_ones:
+            sentences.append(f"For that alone {open_ones} {plural(open_ones, 'verdict is', 'verdicts are')} AMBIGUOUS.")
+    if turns := [one for one in comparison.moved if one.paired and one.past]:
+        sentences.append(f"{_list(turns)}, in turns: so not the machine, but what they share.")
     return sentences
 
 
-def _list(comparison: Comparison, moved: list[Moved]) -> str:
-    """Return how many cases moved alike, by how much in each metric; cases with a change of their own are left out."""
+def _list(moved: list[Moved]) -> str:
+    """Return how many cases moved alike, by how much in each metric."""
     by_share: dict[str, list[str]] = {}
     for one in moved:
-        verdicts = comparison.of(SLOWER, FASTER)
-        alone = sum((v.metric, v.paired, v.alike) == (one.metric, one.paired, False) for v in verdicts)
-        share = f"{one.of - alone} of {one.of}" if alone else f"all {one.of}"
+        share = f"{one.cases} of {one.of}" if one.cases < one.of else f"all {one.of}"
         size = f"{percent_change(one.ratio)} % ({percent_interval(one.low, one.high)})"
         by_share.setdefault(share, []).append(f"{one.metric} by {size}")
     text = "; ".join(f"{share} cases moved alike, {', '.join(texts)}" for share, texts in by_share.items())
@@ -126,10 +125,10 @@ def _disturbed_rounds(comparison: Comparison) -> list[str]:
 
 
 def _smallest(comparison: Comparison) -> list[str]:
-    """Return a sentence on the smallest changes that this comparison would have found nine times in ten."""
+    """Return a sentence on the smallest changes that this comparison detects nine times in ten."""
     sentences = []
     for tested in (True, False):
-        texts = [_found(one) for one in comparison.smallest if one.tested == tested]
+        texts = [_sizes(one) for one in comparison.smallest if one.tested == tested]
         if texts:
             rounds = max(one.rounds for one in comparison.smallest if one.tested == tested)
             few = f" with {rounds} rounds, if every round keeps apart by {GAP}" * (not tested)
@@ -137,7 +136,7 @@ def _smallest(comparison: Comparison) -> list[str]:
     return sentences
 
 
-def _found(one: Smallest) -> str:
+def _sizes(one: Smallest) -> str:
     median, noisiest = (f"{100 * size:.1f}" if size < 10 else ">1000" for size in (one.median, one.noisiest))
     alone = "" if median == noisiest else f" in the median case, {noisiest} % in the noisiest"
     return f"{one.metric} changes of {median} %{alone}"
@@ -147,7 +146,7 @@ def _apart(comparison: Comparison) -> list[str]:
     """Return what records of two sittings cannot tell."""
     text = "Base and head did not take turns, so a machine that changed between them would look like the code"
     latency = [verdict for verdict in comparison.verdicts if verdict.metric == "latency" and not verdict.paired]
-    if len({verdict.case for verdict in comparison.verdicts}) >= MIN_CASES:
+    if len({verdict.case for verdict in comparison.verdicts if not verdict.paired}) >= MIN_CASES:
         serial = max(comparison.serial.values(), default=0.0)
         alike = f" Neighbouring rounds seem alike (correlation {serial:.2f}): intervals are wider for it." * bool(
             serial
@@ -163,5 +162,5 @@ def _apart(comparison: Comparison) -> list[str]:
 
 
 def listed(verdicts: Iterable[Verdict], every: bool) -> list[Verdict]:
-    """Return the verdicts that have a line: not those that moved as all others did, which a sentence tells."""
-    return [verdict for verdict in verdicts if every or not (verdict.alike or verdict.kind == "common")]
+    """Return the verdicts that have a line: not those for what all cases did alike, on which there is a sentence."""
+    return [one for one in verdicts if every or (one.kind != "common" and (not one.alike or one.word == AMBIGUOUS))]

@@ -1,6 +1,6 @@
-"""The rounds that are no evidence of a metric of time, because the machine spoilt what it is made from.
+"""The rounds that are no evidence of a metric of time, because the machine spoilt all that it is of.
 
-A metric is made from samples, or from throughput windows, of its own. Samples that were taken while the machine
+A metric is of samples, or of throughput windows. Samples that were taken while the machine
 throttled are left out, so that a round counts as long as half of them are left. A window cannot be mended: one that
 throttled for a part of it is disturbed as a whole, and a round counts as long as it has one that is not.
 """
@@ -16,7 +16,7 @@ from bench.verdicts.serial import Array, Mask
 
 
 def throttled_rows(side: Lists, metric: Metric) -> Mask:
-    """Return for each row whether throttling, or a stop, spoilt what the metric is made from; false of an untimed one.
+    """Return for each row whether throttling, or a stop, spoilt what the metric is of; false of an untimed one.
 
     Records up to schema 4 have one window, of which they tell the throttled seconds alone.
     """
@@ -33,7 +33,7 @@ def throttled_rows(side: Lists, metric: Metric) -> Mask:
 
 
 def disturbed_rows(side: Lists, metric: Metric) -> Mask:
-    """Return for each row whether something else, as other work, disturbed all that the metric is made from."""
+    """Return for each row whether something else, as other work, disturbed all that the metric is of."""
     nothing_left = _numbers(side, "windows") == 0
     return nothing_left & ~throttled_rows(side, metric) if metric.windows else np.zeros(len(nothing_left), dtype=bool)
 

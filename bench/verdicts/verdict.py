@@ -7,6 +7,8 @@ from math import inf, log, log1p
 
 from bench.verdicts.metrics import METRICS
 
+LEAST_SHARED = 0.001  # a smaller change that all cases share, relative, is none to read about
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -18,8 +20,8 @@ class Verdict:
     throttled, disturbed, caches, process, common or noise), and `wanted` how many rounds a side would settle it, if any
     would.
 
-    Where all cases moved alike between two sittings, `common` is their ratio, and `ratio` with its interval is what is
-    left of the change without it. `alike` is true of a case that moved with all others, and by no more than they did;
+    Between two sittings `common` is what all cases share, a ratio, and `ratio` with its interval is what is left of the
+    change without it. `alike` is true of a case that moved with all others, and by no more than they did;
     `by_separation` of a change that too few rounds for a test show, because every one of a side is beyond the other's.
     """
 
@@ -88,7 +90,7 @@ class DisturbedRound:
 
 @dataclass(frozen=True)
 class Smallest:
-    """The smallest changes of a metric, relative (0.03), that would have been found nine times in ten.
+    """The smallest changes of a metric, relative (0.03), that are detected nine times in ten.
 
     One is that of the median case, one that of the noisiest, `case`. `rounds` are those of the side that has fewer, at
     most; where they are under those of a test, the changes are what separates every round of both sides.

@@ -1,6 +1,8 @@
 import random
 from statistics import median
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from scipy import stats as scipy_stats
 from bench.stats import (
     LEAST_ROUNDS,
     _rank,
+    bound_of_another,
     is_precise,
     loss_interval,
     median_interval,
@@ -210,3 +213,10 @@ def test_the_interval_of_a_paired_difference_covers_it() -> None:
         low, high = paired_interval(lost, gained, 300)
         covered += low <= 0.02 <= high
     assert covered / 400 >= 0.92
+
+
+def test_the_bound_of_another_process_is_a_plain_number_of_arrays_too() -> None:
+    """As JSON takes no number of numpy's."""
+    draw = np.random.default_rng(1)
+    processes: list[Any] = [draw.permutation(1000) + 1_000_000 for _ in range(3)]
+    assert type(bound_of_another(processes)) is float

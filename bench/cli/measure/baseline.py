@@ -52,7 +52,8 @@ def print_verdicts(base: Path, sweep: Sweep, as_markdown: bool) -> int:
     from bench.verdicts import text
 
     folders = base, sweep.store.folder
-    sides = read_sides(*folders, [case.name for case in sweep.plan.cases])
+    there = {name for folder in folders for name in Run(folder).statuses}  # not what the budget left out
+    sides = read_sides(*folders, [case.name for case in sweep.plan.cases if case.name in there])
     comparison = compare_sides(folders, sides, METRICS, {}, ())
     if as_markdown:
         print_text(f"\nAgainst `{base}`:\n\n{text.comparison_markdown(comparison)}")

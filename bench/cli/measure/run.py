@@ -18,7 +18,7 @@ from bench.cli.measure.baseline import Compare, check_baseline, print_verdicts, 
 from bench.cli.measure.dry import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.cli.options import Budget, Csv, Data, Input, Json, Markdown, Output, Seed
-from bench.cli.reported import ViewName, print_records, run_again
+from bench.cli.reported import ViewName, nothing_measured, print_records, run_again
 from bench.cli.tables import out
 from bench.plans.case import Case
 from bench.plans.choose import Selection
@@ -97,8 +97,8 @@ def run(
     named = bool(selection.plan or selection.axes)
     print_records(records, folder, shown, as_json, as_csv, as_markdown, partial(_settle, folder, records, named))
     save_as(save, [folder])
-    code = exit_code(records, strict)
-    raise typer.Exit(code or (print_verdicts(base, sweep, as_markdown) if base else 0))
+    verdict = print_verdicts(base, sweep, as_markdown) if base and not nothing_measured(records) else 0
+    raise typer.Exit(exit_code(records, strict) or verdict)
 
 
 def _settle(

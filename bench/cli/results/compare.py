@@ -54,7 +54,7 @@ def compare(
     """Did it get slower? Each case and metric of HEAD against BASE: SLOWER, FASTER, SAME or AMBIGUOUS.
 
     Exit codes: 0; 1 if a case is SLOWER or fails that did not (see --fail-on); 2 if the two cannot be compared; 4 if
-    the rounds are too few, or too disturbed, to judge any case, or if most cases got worse alike between two sittings.
+    the rounds are too few, or too disturbed, to judge any case, or if most cases got worse alike and none is SLOWER.
     """
     from bench.verdicts import text
     from bench.verdicts.advice import advice

@@ -111,7 +111,7 @@ def stopping_rows(rng: Generator, trials: int) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Tail:
-    """A shape of processes: the logarithms of their levels, and their samples within, of a distribution that is known.
+    """A shape of processes: the logarithms of their levels, and their samples within, whose quantiles are exact.
 
     `slow` is the share of samples that are two standard deviations slower.
     """
@@ -186,7 +186,7 @@ def tail_rows(rng: Generator, trials: int) -> Iterator[dict[str, Any]]:
 def clear_leads(logs: Array) -> tuple[int, bool, bool]:
     """Return the best of cases by the logarithms of their speeds, [cases, rounds], and whether its lead is clear.
 
-    It is held against every rival, as `bench recommend` does; and then against the runner-up alone.
+    It is tested against every rival, as `bench recommend` does; and then against the runner-up alone.
     """
     speeds = np.exp(logs)
     order = [int(case) for case in np.argsort(-np.median(speeds, axis=1), kind="stable")]
@@ -290,7 +290,7 @@ def _lead_block(results: dict[str, Any]) -> Block:
         for row in results["leads"]
     ]
     caption = "Clear leads and wrong ones beside a noisy case that is the best, in percent of sweeps"
-    notes = ("alone: as held against the runner-up alone",)
+    notes = ("alone: as tested against the runner-up alone",)
     return Block(caption, ("cases", "clear", "wrong", "clear alone", "wrong alone"), 0, rows, notes)
 
 

@@ -26,7 +26,7 @@ def provenance(results: dict[str, Any]) -> str:
 
 
 def verdict(results: dict[str, Any]) -> str:
-    """Return a sentence with the false alarms, and with what was found of each delay."""
+    """Return a sentence with the false alarms, and with what each delay gave."""
     alarms, cases = false_alarms(results)
     text = f"Identical code: {alarms} of {cases} cases with a false alarm"
     if cases:

@@ -87,10 +87,10 @@ def _states(rng: np.random.Generator, size: tuple[int, ...], correlation: float)
     return np.asarray(STATES * (np.cumsum(changes, -1) % 2 - 0.5), np.float64)
 
 
-def _over_time(series: Series, correlation: float, *, machine: bool = False, own: float = 0.0) -> Draw:
+def _over_time(series: Series, correlation: float, *, machine: bool = False, alone: float = 0.0) -> Draw:
     """Return a drawing whose noise hangs together in time: of each case, or of the machine and so of all cases.
 
-    `correlation` is that of a round with the next, and `own` the noise of each process beside it. Apart, head's rounds
+    `correlation` is that of a round with the next, `alone` the noise of each process beside it. Apart, head's rounds
     come after base's. In turns the processes of a round are half a round from each other, and either is the first.
     """
 
@@ -103,7 +103,7 @@ def _over_time(series: Series, correlation: float, *, machine: bool = False, own
             is_first = rng.random((*shape[:-1], rounds)) < 0.5
             first, second = values[..., 0::2], values[..., 1::2]
             base, head = np.where(is_first, first, second), np.where(is_first, second, first)
-        return base + own * rng.standard_normal(size), head + own * rng.standard_normal(size)
+        return base + alone * rng.standard_normal(size), head + alone * rng.standard_normal(size)
 
     return draw
 
@@ -122,17 +122,17 @@ SHAPES: dict[str, tuple[str, Draw]] = {
     "drift": ("normal, and a machine that slows by 4 times the noise over each sitting", _drift),
     "machine-ar": (
         "normal, and a machine whose rounds are correlated by 0.7",
-        _over_time(_follows, 0.7, machine=True, own=1),
+        _over_time(_follows, 0.7, machine=True, alone=1),
     ),
     "machine-states": (
         "normal, and a machine of two states, 3 times the noise apart, that stays in nine rounds of ten",
-        _over_time(_states, 2 * STAY - 1, machine=True, own=1),
+        _over_time(_states, 2 * STAY - 1, machine=True, alone=1),
     ),
     "ar-0.3": ("a case's neighbouring rounds are correlated by 0.3", _over_time(_follows, 0.3)),
     "ar-0.7": ("a case's neighbouring rounds are correlated by 0.7", _over_time(_follows, 0.7)),
-    "ar-mixed": ("as ar-0.7, and normal noise as large beside it", _over_time(_follows, 0.7, own=1)),
+    "ar-mixed": ("as ar-0.7, and normal noise as large beside it", _over_time(_follows, 0.7, alone=1)),
     "states": (
         "normal, and a case of two states, 3 times the noise apart, that stays in nine rounds of ten",
-        _over_time(_states, 2 * STAY - 1, own=1),
+        _over_time(_states, 2 * STAY - 1, alone=1),
     ),
 }  # fmt: skip

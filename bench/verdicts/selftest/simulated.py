@@ -88,7 +88,7 @@ def rates(
 
 
 def _changed(estimates: Estimate, level: float, significant: Array, added: float = 0.0) -> Array:
-    """Return the sign of each change that has a verdict, or 0, at a size of the noise, with an effect of its own."""
+    """Return the sign of each change that has a verdict, or 0, at a size of the noise, with an effect added."""
     remaining, effect = (level * part + log1p(added) for part in (estimates.remaining, estimates.effect))
     changed = np.abs(remaining) > np.maximum(level * significant, LIMIT)
     changed &= (np.abs(level * estimates.common) <= LIMIT) | (np.sign(remaining) * effect > LIMIT)
@@ -123,9 +123,9 @@ def claims(setting: Setting) -> list[dict[str, Any]]:
 
 
 def few_rounds(setting: Setting, noise: Sequence[float]) -> list[dict[str, Any]]:
-    """Return, with too few rounds for a test, the worst rate of false alarms of any shape, and what is found at +20 %.
+    """Return, with too few rounds for a test, the worst rate of false alarms of any shape, and the power at +20 %.
 
-    The rates are of a single test, and those that are found of normal noise.
+    The rates are of a single test, and the power is of normal noise.
     """
     rows = []
     for design in DESIGNS:
@@ -141,7 +141,7 @@ def few_rounds(setting: Setting, noise: Sequence[float]) -> list[dict[str, Any]]
 
 
 def _separated(draw: Draw, paired: bool, setting: Setting, noise: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Return the rates of false alarms and of slowdowns that are found by separation, for each size of the noise."""
+    """Return the rates of false alarms and of slowdowns that are detected by separation, for each size of the noise."""
     rng, alarms, hits = np.random.default_rng(setting.seed), np.zeros(len(noise)), np.zeros(len(noise))
     for size in setting.sizes():
         result = effects(*draw(rng, size, paired), paired)
@@ -185,8 +185,8 @@ def shared_changes(setting: Setting) -> list[dict[str, Any]]:
                 words = verdicts(estimates, holm(estimates.p), METRICS["latency"].minimum)
                 hits.append((words[..., slow] == 0).ravel())
                 alarms.append((words[..., ~slow] < 2).ravel())
-            found, wrong = (np.concatenate(parts) for parts in (hits, alarms))
-            row = {"design": design, "share": share, "slower": float(found.mean()) if len(found) else None}
+            slower, wrong = (np.concatenate(parts) for parts in (hits, alarms))
+            row = {"design": design, "share": share, "slower": float(slower.mean()) if len(slower) else None}
             rows.append(row | {"others": float(wrong.mean()) if len(wrong) else None})
     return rows
 

@@ -73,3 +73,9 @@ def test_the_verdicts_are_those_of_compare_on_the_cases_that_ran(
     printed = capsys.readouterr().out
     assert "on 1 case" in printed
     assert OTHER not in printed
+
+
+def test_cases_that_the_budget_left_out_are_no_error(folder: Folder) -> None:
+    base, after = folder("base", {CASE: 10.0}), folder("head", {CASE: 10.0})
+    sweep = Sweep(Plan("adhoc", "", (Case.parse(CASE), Case.parse(OTHER))), Store(after), environment())
+    assert print_verdicts(base, sweep, False) == 0
