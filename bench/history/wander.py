@@ -28,7 +28,7 @@ _SUM = PAIRS[:, 0] * PAIRS[:, 1] / (1 - PAIRS[:, 1])
 PHI_OF_PAIRS = _SUM / (1 + _SUM)  # of an autoregression alone that makes a mean of many points as unsure
 LAGS = ((1, 1), (2, 3), (4, 7))  # whose mean autocorrelations say how long the noise lasts
 SIMULATED_ROWS, SIMULATED_POINTS = 80, 400  # of each of PAIRS; longer rows are taken for as long as that
-# Deviations of neighbours' differences that are a jump, the points on either side, and those for each jump at the least:
+# Deviations of neighbours' differences that are a jump, the points on either side, and the fewest points for each jump:
 # an autoregression makes none.
 JUMP, JUMP_POINTS, JUMPS_APART = 7.0, 3, 8
 CANDIDATE = 4.5  # standard errors of a level's change that is taken off before the noise is estimated

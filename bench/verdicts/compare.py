@@ -137,12 +137,13 @@ def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[Test
     base, head = (sides.values(side, metric) for side in NAMES)
     why = sides.throttling(metric)
     disturbed = sides.lacking_windows(metric, rule.min_rounds)
+    busy = sides.beside_other_work(metric, rule.min_rounds)
     column = metric.alike
     unlike = [""] * len(sides.common)
     if column:
         base, head, unlike = sides.alike(column, base, head, rule.min_rounds)
     # a way of starting that only disturbed rounds have is no choice, and throttled ones have no windows to lack
-    reasons_of = {"disturbed": disturbed, column: unlike, "throttled": why}
+    reasons_of = {"disturbed": disturbed, column: unlike, "throttled": why, "busy": busy}
     kinds = [next((kind for kind, texts in reasons_of.items() if texts[at]), "") for at in range(len(sides.common))]
     why = [next(filter(None, texts), "") for texts in zip(*reasons_of.values(), strict=True)]
     present = np.stack([np.isfinite(base).any(-1), np.isfinite(head).any(-1)])

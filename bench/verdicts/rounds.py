@@ -115,6 +115,20 @@ class Sides:
                 reasons[index] = f"{throttled[index]} of {of} throttled in {name}"
         return reasons
 
+    def beside_other_work(self, metric: Metric, least: int) -> list[str]:
+        """Return why under `least` rounds apart show nothing of each common case: most of a side's had other work."""
+        reasons = [""] * len(self.common)
+        if not metric.of_machine:
+            return reasons
+        counts = {name: self.present[name].sum(-1) for name in NAMES}
+        few = ~self.interleaved & (np.minimum(*counts.values()) < least)
+        for name, rounds in counts.items():
+            busy = (self._matrix(name, self._column(name, "other_work")) > OTHER_WORK_LIMIT).sum(-1)
+            for index in np.flatnonzero(few & (2 * busy > rounds)):
+                of = f"{rounds[index]} {plural(rounds[index], 'round')}"
+                reasons[index] = f"other work in {busy[index]} of {of} of {name}, and a test takes {least}"
+        return reasons
+
     def lacking_windows(self, metric: Metric, least: int) -> list[str]:
         """Return why under `least` rounds tell a metric of each common case, where its windows were disturbed."""
         disturbed = {name: self.disturbed(name, metric) for name in NAMES}

@@ -36,7 +36,7 @@ def summary(comparison: Comparison) -> list[str]:
         sentences.append(f"{len(comparison.failed)} failed in head and not in base.")
     if comparison.allowed:
         sentences.append(f"Compared although these differ (--allow): {'; '.join(comparison.allowed)}.")
-    if comparison.apart and comparison.judged:
+    if comparison.apart and (comparison.judged or comparison.of(SLOWER, FASTER)):
         sentences += _apart(comparison)
     return sentences
 

@@ -112,3 +112,14 @@ def test_a_cold_cache_counts_by_its_own_samples(folder: Folder) -> None:
     head = folder("head", {CASE: 10.0}, rounds=10, change=change)
     verdicts = {one.metric: one.rounds for one in compare_folders(base, head, metrics=["latency", "cold-l2"]).verdicts}
     assert verdicts == {"latency": (10, 10), "cold-l2": (10, 8)}
+
+
+@pytest.mark.parametrize(("others", "turns", "word"), [(0.0, 0, "SLOWER"), (0.6, 0, "AMBIGUOUS"), (0.6, 1, "SLOWER")])
+def test_few_rounds_apart_beside_other_work_show_nothing(folder: Folder, others: float, turns: int, word: str) -> None:
+    """As the work may be what made all rounds of one side slower; in turns it was beside both."""
+    base = folder("base", {CASE: 10.0}, rounds=3, turns=turns, change=beside(others, until=0))
+    head = folder("head", {CASE: 20.0}, rounds=3, turns=2 * turns, change=beside(until=0))
+    (latency,) = compare_folders(base, head, metrics=["latency"]).verdicts
+    assert latency.word == word
+    assert ("other work in 3 of 3 rounds of base" in latency.reason) == (word == "AMBIGUOUS")
+    assert run(base, head, "--metric", "latency")[0] == (1 if word == "SLOWER" else 4)
