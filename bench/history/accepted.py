@@ -20,6 +20,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,9 @@ def read_accepted(path: Path) -> list[Accepted]:
 def _accepted(path: Path, entry: Any) -> Accepted:
     for key, value in entry.items() if isinstance(entry, dict) else ():
         wanted = KEYS.get(key)
-        number = wanted is float and isinstance(value, int | float) and not isinstance(value, bool)
-        if wanted is None or not (number or isinstance(value, wanted)):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = (is_number and 1 <= value < inf) if wanted is float else wanted and isinstance(value, wanted)
+        if not fits:
             raise StoreError(f"{path}: {key} = {value!r} is none of a change's {', '.join(KEYS)}, or not of its type")
         if isinstance(value, list) and not all(isinstance(word, str) for word in value):
             raise StoreError(f"{path}: {key} = {value!r} has more than texts")

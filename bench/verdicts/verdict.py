@@ -17,8 +17,8 @@ class Verdict:
     `base` and `head` are geometric means over the rounds, in the metric's unit. `ratio` is head / base; `low` and
     `high` are its 95 % confidence interval, of each test by itself. `p` is corrected for the number of tests. A metric
     that does not vary from round to round has no interval and no p. `kind` is why a verdict is AMBIGUOUS (rounds,
-    throttled, disturbed, busy, caches, process, common or noise), and `wanted` how many rounds a side would settle it, if any
-    would.
+    throttled, disturbed, busy, caches, process, common or noise), and `wanted` how many rounds a side would settle it,
+    if any would.
 
     Between two sittings `common` is what all cases share, a ratio, and `ratio` with its interval is what is left of the
     change without it. `alike` is true of a case that moved with all others, and by no more than they did;

@@ -49,7 +49,9 @@ def history(
     fail: Annotated[
         bool, Option("--fail-on-change", help="Exit 1 if news, not acknowledged nor mended, is for the worse.")
     ] = False,
-    since: Annotated[str, Option(metavar="WHEN", help="News began since: 7d, a date, or after a commit.")] = "",
+    since: Annotated[
+        str | None, Option(metavar="WHEN", help="News began since: 7d, a date, or after a commit.")
+    ] = None,
     commit: Annotated[
         str, Option("--acknowledge", metavar="COMMIT", help="Accept what got worse there, of -f and --metric.")
     ] = "",
@@ -76,7 +78,7 @@ def history(
         raise ArgumentError("--acknowledge COMMIT and --reason TEXT go together")
     file = acknowledged or gate.FILE
     accepted, order = gate.read_accepted(file), commit_order()
-    start = gate.parse_since(since, order) if since else None
+    start = gate.parse_since(since, order) if since is not None else None
     series = _series_of(stores or [paths.LOCAL], names, order, filter or (), exclude or (), machine)
     judged = judge_history(series, order)
     if commit:

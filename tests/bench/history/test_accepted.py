@@ -105,6 +105,7 @@ def test_since_is_days_a_date_or_a_commit(monkeypatch: pytest.MonkeyPatch) -> No
         '[[change]]\ncommit = "abcdef0"\nreason = "x"\ncases = [1]',
         '[[change]]\ncommit = "abcdef0"\nreason = "x"\nmetrics = ["speed"]',
         '[[change]]\ncommit = "abcdef0"\nreason = "x"\nup_to = true',
+        '[[change]]\ncommit = "abcdef0"\nreason = "x"\nup_to = nan',
         '[[change]]\ncommit = "abcdef0"\nreason = "x"\nother = 1',
         "[[change",
     ],
