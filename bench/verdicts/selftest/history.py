@@ -174,12 +174,11 @@ def history_blocks(results: dict[str, Any]) -> list[Block]:
     by_size = {(row["shape"], row["series"], row["commits"]): row for row in results["false"]}
     titles = ("noise", *(f"{series} x {commits}" for series, commits in sizes))
     lines: list[tuple[str, ...]] = [
-        (shape, *(_share(by_size.get((shape, *size)), "false", "stores") for size in sizes))
-        for shape in results["shapes"]
+        (shape, *(_count(by_size.get((shape, *size))) for size in sizes)) for shape in results["shapes"]
     ]
     notes = tuple(f"{name}: {meaning}" for name, meaning in results["shapes"].items())
-    caption = "Histories without a change: stores in which any series has one, series x commits, in percent [95 %]"
-    caption += f"; allowed {100 * FAMILY_ALPHA:.0f}"
+    caption = "Histories without a change: stores in which any series has one, of those simulated, by series x commits"
+    caption += f" ({100 * FAMILY_ALPHA:.0f} % are allowed)"
     detected: list[tuple[str, ...]] = [
         (row["change"], str(row["series"]), f"+{100 * row['effect']:.0f} %", _share(row, "detected", "planted"))
         for row in results["detected"]
@@ -191,8 +190,10 @@ def history_blocks(results: dict[str, Any]) -> list[Block]:
     ]
 
 
-def _share(row: dict[str, Any] | None, part: str, whole: str) -> str:
-    if row is None:
-        return "-"
+def _count(row: dict[str, Any] | None) -> str:
+    return f"{row['false']}/{row['stores']}" if row else "-"
+
+
+def _share(row: dict[str, Any], part: str, whole: str) -> str:
     low, high = share_interval(row[part], row[whole], 0.95)
     return f"{100 * row[part] / row[whole]:.3g} [{cells.number(low)}, {cells.number(high)}]"
