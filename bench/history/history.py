@@ -18,14 +18,13 @@ from scipy.special import stdtrit
 from bench.history.common import common_movement, moved_alike
 from bench.history.judge import FAMILY_ALPHA, NEWS_FOLLOWING, Row, Step, judge, least_change
 from bench.history.noise import MANY_ALIKE
-from bench.history.segments import MIN_SEGMENT, Array
+from bench.history.segments import FLIPS, MIN_SEGMENT, Array
 from bench.history.series import Change, Point, Series, read_series
 from bench.stats import Ratio
 from bench.verdicts.metrics import METRICS, Metric
 
 __all__ = ["FAMILY_ALPHA", "Change", "History", "Movement", "Point", "Series", "judge_history", "read_history"]
 
-FLIPS = 4  # changes between two levels from which they are the noise of a series
 BARS = "▁▂▃▄▅▆▇█"
 
 

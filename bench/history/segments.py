@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
 
+FLIPS = 4  # changes between two levels from which they are the noise of a series
 MIN_SEGMENT = 3  # points on either side of a change: fewer may be a passing disturbance, and are reported as such
 SPIKE_SIGMAS = 5.0  # standard deviations that a single point must stand out on the same side of both neighbours
 NEWS = 8  # splits with so many points after them or fewer are news, with a share of the allowed errors for themselves

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.history.segments import Array, Places, largest_splits, levels, scan
+from bench.history.segments import FLIPS, Array, Places, count_flips, largest_splits, levels, scan
 
 PHIS = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96])
 # Pairs of s and r, from independent points on to those that make a mean least sure.
@@ -56,7 +56,7 @@ def residuals(x: Array) -> tuple[Array, Array]:
 
 
 def without_jumps(x: Array) -> Array:
-    """Return rows without the jumps of those that have some, and no more than one in JUMPS_APART points.
+    """Return rows without the jumps of those that have some, no more than one in JUMPS_APART points, and no flips.
 
     Several jumps fit an autoregression that lasts, and one has none. A jump is from the mean of JUMP_POINTS points to
     that of the next.
@@ -75,7 +75,8 @@ def without_jumps(x: Array) -> Array:
             place = int(sizes[row].argmax())
             splits.append(place + JUMP_POINTS)
             sizes[row, max(0, place - JUMP_POINTS + 1) : place + JUMP_POINTS] = 0
-        if most_taken_off(points) < len(splits) <= points // JUMPS_APART:
+        some = most_taken_off(points) < len(splits) <= points // JUMPS_APART
+        if some and count_flips(x[row]) < FLIPS:
             steady[row] -= levels(x[row : row + 1], np.array([splits]))[0]
     return steady
 

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 USUAL = ("latency", "throughput")
 
 
+Machines = Annotated[
+    list[str] | None, Option(metavar="TEXT", help="Machines whose description has this text alone; repeat.")
+]
+Since = Annotated[str | None, Option(metavar="WHEN", help="News began since: 7d, a date, or after a commit.")]
+
+
 def history(
     stores: Annotated[
         list[Path] | None,
@@ -43,15 +49,11 @@ def history(
         Option(metavar="NAME", help=f"Any of {', '.join(METRICS)}; repeat.  \\[default: {', '.join(USUAL)}]"),
     ] = None,
     all_: Annotated[bool, Option("--all", help="List the cases without a change, too.")] = False,
-    machine: Annotated[
-        list[str] | None, Option(metavar="TEXT", help="Machines whose description has this text alone; repeat.")
-    ] = None,
+    machine: Machines = None,
     fail: Annotated[
         bool, Option("--fail-on-change", help="Exit 1 if news, not acknowledged nor mended, is for the worse.")
     ] = False,
-    since: Annotated[
-        str | None, Option(metavar="WHEN", help="News began since: 7d, a date, or after a commit.")
-    ] = None,
+    since: Since = None,
     commit: Annotated[
         str, Option("--acknowledge", metavar="COMMIT", help="Accept what got worse there, of -f and --metric.")
     ] = "",
