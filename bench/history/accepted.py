@@ -136,7 +136,7 @@ def acknowledge(
     wanted = Accepted(full[0], reason, tuple(cases), tuple(metrics))
     covered = [change for subject, change in history.changes if wanted.covers(subject, change, order)]
     if not covered:
-        raise ArgumentError(f"no change for the worse may have begun at {commit}: `bench history` shows the changes")
+        raise ArgumentError(f"no change for the worse may have begun at {commit}: a history shows the changes")
     covered = [change for change in covered if not change.acknowledged]
     if not covered:
         raise ArgumentError(f"every change for the worse that may have begun at {commit} is acknowledged already")

@@ -20,6 +20,7 @@ from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.cli.options import Budget, Csv, Data, Input, Json, Markdown, Output, Seed
 from bench.cli.reported import ViewName, nothing_measured, print_records, run_again
 from bench.cli.tables import out
+from bench.commands import command_line
 from bench.plans.case import Case
 from bench.plans.choose import Selection
 from bench.plans.settings import P99_SAMPLES
@@ -78,7 +79,8 @@ def run(
     if save is not None:
         check_name(save)
     if compare and (as_json or as_csv):
-        raise typer.BadParameter("--compare prints a second table: `bench compare BASE HEAD --json` has the verdicts")
+        judge = command_line("compare", compare, "--json" if as_json else "--csv")
+        raise typer.BadParameter(f"--compare prints a second table: `{judge}`, after it, has the verdicts")
     base = results_at(compare) if compare else None
     plan, folder, seed, input = start_of(selection, output, resume or retry, seed, input)
     if until is None and (save or base):
