@@ -1,16 +1,16 @@
 """The changes of cases over commits: where a series' level changed, between which commits, and how sure that is.
 
-The chance that a report calls any series without a change changed is at most FAMILY_ALPHA, whatever the noise's shape
-in docs/METHODOLOGY.md. What moved all series of a machine alike is one `Movement`, and is taken off them first.
+The chance that a report calls any series without a change changed is meant to be at most FAMILY_ALPHA; how often it is
+under each kind of noise, and where it is more, is in docs/METHODOLOGY.md. What moved all series of a machine alike is
+one `Movement`, and is taken off them first.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, expm1, log1p
-from pathlib import Path
 
 import numpy as np
 from scipy.special import stdtrit
@@ -19,11 +19,11 @@ from bench.history.common import common_movement, moved_alike
 from bench.history.judge import FAMILY_ALPHA, NEWS_FOLLOWING, Row, Step, judge, least_change
 from bench.history.noise import MANY_ALIKE
 from bench.history.segments import FLIPS, MIN_SEGMENT, Array
-from bench.history.series import Change, Point, Series, read_series
+from bench.history.series import Change, Point, Series
 from bench.stats import Ratio
 from bench.verdicts.metrics import METRICS, Metric
 
-__all__ = ["FAMILY_ALPHA", "Change", "History", "Movement", "Point", "Series", "judge_history", "read_history"]
+__all__ = ["FAMILY_ALPHA", "Change", "History", "Movement", "Point", "Series", "judge_history"]
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -62,13 +62,6 @@ class History:
         """Every change, the common ones first."""
         common: list[tuple[Series | Movement, Change]] = [(one, one.change) for one in self.movements]
         return common + [(series, change) for series in self.series for change in series.changes]
-
-
-def read_history(
-    stores: Iterable[Path], metrics: Iterable[str], order: Mapping[str, int] | None = None, shallow: bool = False
-) -> list[Series]:
-    """Return the series of every case in some stores (`read_series`), with their changes."""
-    return judge_history(read_series(stores, metrics, order, shallow), order).series
 
 
 def judge_history(every: list[Series], order: Mapping[str, int] | None = None) -> History:

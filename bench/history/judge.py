@@ -1,7 +1,8 @@
 """Which changes of level of the rows of a history are sure, over all rows together.
 
-The chance that any row without a change has one is at most FAMILY_ALPHA, over all rows of a call (`judge`); half of it
-is for the newest commits, where a test for each split is affordable. docs/METHODOLOGY.md has the rates as simulated.
+The chance that any row without a change has one is at most FAMILY_ALPHA, over all rows of a call (`judge`);
+NEWS_SHARE of it is for the newest commits, where a test for each split is affordable.
+docs/METHODOLOGY.md has the rates as simulated.
 """
 
 from __future__ import annotations

@@ -124,8 +124,10 @@ def _tables(place: Path, samples: bool, damage: list[str], parts: dict[Path, Par
         if file.suffix == ".parquet":
             yield from _read_exported(place, samples)
             return
-        with open_lines(file):  # or the reason why it cannot be read
-            part = parts.pop(file, None) or _read_all([file])[file]
+        if file not in parts:
+            with open_lines(file):  # or the reason why it cannot be read
+                parts |= _read_all([file])
+        part = parts.pop(file)
         keys = part.rows.select(["case", "round"])
         there = set(zip(*keys.to_pydict().values(), strict=True)) if part.damage else set()
         damage += describe_damage(file, part.damage, there, len(part.rows))

@@ -14,8 +14,8 @@ from bench.cli import app
 from bench.cli.results import history as cli_history
 from bench.commands import command_line
 from bench.errors import UNDECIDED, StoreError
-from bench.history.history import read_history
-from bench.history.series import results_folders
+from bench.history.history import judge_history
+from bench.history.series import Series, read_series, results_folders
 from bench.records.frame import Damage
 from bench.records.record import Record
 from bench.records.store import Store
@@ -24,6 +24,13 @@ from tests.bench.records.written import quick, write
 
 # of the tenth commit of `store`; the command's test has it
 pytestmark = pytest.mark.filterwarnings("ignore:left out. 2 records measured with uncommitted")
+
+
+def read_history(
+    stores: list[Path], metrics: list[str], order: dict[str, int] | None = None, **how: bool
+) -> list[Series]:
+    """The series of some stores, judged."""
+    return judge_history(read_series(stores, metrics, order, **how), order).series
 
 
 @pytest.fixture
@@ -145,7 +152,7 @@ def test_the_gate_is_about_news_and_names_the_command_that_accepts(
     def gate(*words: object) -> tuple[int, str, str]:
         options = ["history", store, "--metric", "latency", "--fail-on-change", "--acknowledged", file, *words]
         done = runner.invoke(app, list(map(str, options)), env={"COLUMNS": "200"})
-        return done.exit_code, done.stdout, done.stderr
+        return done.exit_code, " ".join(done.stdout.split()), done.stderr  # wherever a terminal breaks its lines
 
     code, _, said = gate()
     assert code == 1
