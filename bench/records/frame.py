@@ -71,7 +71,7 @@ def load(*folders: str | Path, samples: bool = False) -> DataFrame:
     tables, damage = [schema(samples).empty_table()], list[str]()
     places, parts = _without_repeats(map(results_at, folders)), dict[Path, ParsedLines]()
     with suppress(OSError):  # which whoever reads the file alone has, too
-        parts = _read_all(map(file_of, places))
+        parts = _read_all(file for file in map(file_of, places) if file.suffix != ".parquet")
     for place in places:
         tables += _tables(place, samples, damage, parts)
     warn_of(damage)
@@ -124,10 +124,7 @@ def _tables(place: Path, samples: bool, damage: list[str], parts: dict[Path, Par
         if file.suffix == ".parquet":
             yield from _read_exported(place, samples)
             return
-        if file not in parts:
-            with open_lines(file):  # or the reason why it cannot be read
-                parts |= _read_all([file])
-        part = parts.pop(file)
+        part = parts.pop(file, None) or _read_all([file])[file]
         keys = part.rows.select(["case", "round"])
         there = set(zip(*keys.to_pydict().values(), strict=True)) if part.damage else set()
         damage += describe_damage(file, part.damage, there, len(part.rows))
@@ -174,9 +171,13 @@ def _with_all_columns(table: Any, samples: bool) -> Any:
 def _read_all(files: Iterable[Path]) -> dict[Path, ParsedLines]:
     """Return the lines of files as rows without samples: those in their indexes, and those appended since.
 
-    A long file has an index, and short ones together that of the folder around them, if they are as long.
+    A long file has an index, and short ones together that of the folder around them, if they are as long. Raises
+    OSError if one of them cannot be read, or is no file of lines.
     """
-    sizes = {file: file.stat().st_size for file in files if file.suffix == ".jsonl" and file.is_file()}
+    sizes = {}
+    for file in files:
+        with open_lines(file) as data:
+            sizes[file] = os.fstat(data.fileno()).st_size
     short = [file for file, size in sizes.items() if size < INDEX_FROM]
     groups = [[file] for file, size in sizes.items() if size >= INDEX_FROM]
     groups += [short] if sum(sizes[file] for file in short) >= INDEX_FROM else []
