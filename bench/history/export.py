@@ -46,6 +46,7 @@ def as_json(series: Series, history: History) -> dict[str, Any]:
         ],
         "spikes": [point.sha for point in series.spikes],
         "unsure": series.unsure,
+        "confirm": series.confirm,
         "flips": series.flips,
         "noise": series.noise,
         "detectable": series.detectable,

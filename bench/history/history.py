@@ -19,7 +19,7 @@ from bench.history.common import common_movement, moved_alike
 from bench.history.judge import FAMILY_ALPHA, NEWS_FOLLOWING, Row, Step, judge, least_change
 from bench.history.noise import MANY_ALIKE
 from bench.history.segments import FLIPS, MIN_SEGMENT, Array
-from bench.history.series import Change, Point, Series
+from bench.history.series import Change, Point, Series, command_between
 from bench.stats import Ratio
 from bench.verdicts.metrics import METRICS, Metric
 
@@ -166,6 +166,7 @@ def _fill(series: Series, row: Row, family: int) -> None:
     points = [series.points[place] for place in row.left]
     series.changes = [_change(step, points, metric.sign, metric.lower) for step in row.steps]
     series.unsure = _unsure(row, metric)
+    series.confirm = command_between(points[-1], series.points[-1], series.case) if series.unsure else ""
     series.noise = row.spread
     series.flips = 0 if row.steps else row.flips if row.flips >= FLIPS else 0
     if row.spread:

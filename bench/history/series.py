@@ -47,6 +47,12 @@ class Point:
     choices: str = ""  # as the frame's column has them
 
 
+def command_between(first: Point, last: Point, case: str) -> str:
+    """Return the command that measures the commits of two points again, in turns."""
+    commits = first.sha[:12], last.sha[:12]
+    return command_at_commits(*commits, case, first.plan, last.seed, last.source, last.weights, last.choices)
+
+
 @dataclass(frozen=True)
 class Change:
     """A change of a series' level between two neighbouring points."""
@@ -66,9 +72,7 @@ class Change:
 
     def confirm(self, case: str) -> str:
         """Return the command that measures the two commits again, in turns."""
-        last = self.after
-        commits = self.before.sha[:12], last.sha[:12]
-        return command_at_commits(*commits, case, self.before.plan, last.seed, last.source, last.weights, last.choices)
+        return command_between(self.before, self.after, case)
 
 
 @dataclass
@@ -83,6 +87,7 @@ class Series:
     spikes: list[Point] = field(default_factory=list)
     choices: str = ""  # that tell it from another of its case
     unsure: str = ""  # of newest points that differ from the level before, and are too few for a change
+    confirm: str = ""  # the command that measures the newest of these again, and the last before them
     flips: int = 0  # between two levels, where these are the noise
     noise: float = 0.0  # relative standard deviation of a point; 0 where points are too few
     detectable: float | None = None  # the least relative change that is detected in nine of ten, as it ends now

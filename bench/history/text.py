@@ -153,6 +153,7 @@ def history_markdown(history: History) -> str:
     commands = {
         change.confirm(one.case): None for one in history.series for change in one.changes if not _quiet(change)
     }
+    commands |= dict.fromkeys(one.confirm for one in history.series if one.unsure)
     lines += ["To confirm:", "", "```", *commands, "```", ""] if commands else []
     return "\n".join([*lines, LEGEND])
 
@@ -176,8 +177,16 @@ def print_history(out: Console, history: History, every: bool) -> None:
     out.print(LEGEND, style="dim")
 
 
-def gate_sentence(news: Sequence[tuple[Series | Movement, Change]], file: Path, stores: Sequence[Path]) -> str:
-    """Return a sentence on what got worse in some stores, with the command that accepts the first of it."""
+def gate_sentence(
+    history: History, news: Sequence[tuple[Series | Movement, Change]], file: Path, stores: Sequence[Path]
+) -> str:
+    """Return a sentence on what got worse in some stores, with the command that accepts the first of it.
+
+    Without such news the sentence says if the histories are too short for any; it is empty if they are not.
+    """
+    if not news:
+        short = all(len(series.points) < fewest_commits() for series in history.series)
+        return f"nothing could have been found yet: {power_sentences(history)[0]}" if short else ""
     subject, change = min(news, key=lambda pair: pair[1].p)
     what = "all series together" if isinstance(subject, Movement) else subject.case
     words: list[str | Path] = ["--acknowledge", change.after.sha[:12], "--reason", "TEXT"]
@@ -214,7 +223,7 @@ def _print_series(out: Console, series: Series) -> None:
     if series.flips:
         out.print(f"  flips between two levels, {series.flips} times: taken for its noise, not for changes")
     if series.unsure:
-        out.print(f"  {series.unsure}", markup=False)
+        out.print(f"  {series.unsure}; confirm: {series.confirm}", markup=False, soft_wrap=True)
 
 
 def _quiet(change: Change) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from bench.verdicts.rule import Array, Estimate, estimate
-from bench.verdicts.serial import MIN_CASES, Mask, median_over
+from bench.verdicts.serial import MIN_CASES, Mask, mean_over_rounds, median_over
 
 MAJORITY = 0.75  # the least share of cases that must have moved alike
 OUTSIDE = 0.01  # the share of cases of which no more than noise is outside the interval that says alike
@@ -112,13 +112,9 @@ def _levelled(values: Array) -> Array:
     """Return a side's rounds without what all cases did alike in each, relative to their mean over the rounds."""
     if values.shape[-2] < MIN_CASES:
         return values
-    finite = np.isfinite(values)
-    means = np.where(finite, values, 0.0).sum(-1, keepdims=True) / np.maximum(finite.sum(-1, keepdims=True), 1)
-    alike = median_over(values - means, -2)
-    there = np.isfinite(alike)
-    alike = np.where(there, alike, 0.0)
-    mean = alike.sum(-1, keepdims=True) / np.maximum(there.sum(-1, keepdims=True), 1)
-    return np.asarray(values - (alike - mean), np.float64)
+    alike = median_over(values - mean_over_rounds(values), -2)
+    alike = np.where(np.isfinite(alike), alike, 0.0) - mean_over_rounds(alike)
+    return np.asarray(values - alike, np.float64)
 
 
 def _undisturbed(base: Array, head: Array, paired: bool) -> tuple[Array, Array, tuple[Array, Array], Array]:

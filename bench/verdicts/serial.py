@@ -59,9 +59,9 @@ def serial(values: Array) -> Serial:
     rounds = min(int(np.median(count[count > 0])), MOST_ROUNDS) if finite.any() else 0
     if values.shape[-2] < MIN_CASES or rounds <= LAGS:
         return none
-    deviations = values - _mean(values)
+    deviations = values - mean_over_rounds(values)
     deviations = deviations - median_over(deviations, -2)
-    deviations = np.nan_to_num(deviations - _mean(deviations))
+    deviations = np.nan_to_num(deviations - mean_over_rounds(deviations))
     squares = (deviations**2).sum(-1)
     total = np.maximum(squares.sum(-1), np.finfo(np.float64).tiny)
     ratios, errors = [], []
@@ -82,7 +82,8 @@ def serial(values: Array) -> Serial:
     return Serial(GRID[place].prod(-1), place)
 
 
-def _mean(values: Array) -> Array:
+def mean_over_rounds(values: Array) -> Array:
+    """Return the means over the rounds that are finite, [..., 1]; 0 where none is."""
     finite = np.isfinite(values)
     return np.where(finite, values, 0.0).sum(-1, keepdims=True) / np.maximum(finite.sum(-1, keepdims=True), 1)
 

@@ -16,7 +16,7 @@ from bench.cli.options import Csv, Json, Markdown, ToFile
 from bench.cli.progress import Progress
 from bench.cli.tables import console_for, print_csv, print_json
 from bench.cli.words import absolute_input, parse_percentages
-from bench.errors import FAILED, BenchError
+from bench.errors import FAILED
 from bench.files import check_writable, write_json
 from bench.kinds import SELFTEST
 from bench.machine.environment import ROOT, environment
@@ -24,7 +24,7 @@ from bench.plans.choose import Selection, check_plan, choose
 from bench.plans.plan import Plan
 from bench.report.markdown import describe_machine
 from bench.verdicts.selftest import tables as error_rates
-from bench.verdicts.selftest.parts import COMPARISON, parts, simulate_part
+from bench.verdicts.selftest.parts import COMPARISON, PARTS, simulate_part
 from bench.verdicts.selftest.terminal import print_error_rates, provenance_fields
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def selftest(
 def _simulated(
     size: dict[str, int], levels: list[float], source: Path | None, only: Part | None, quick: bool
 ) -> dict[str, Any]:
-    """Return the results of all parts, or of one. Raises BenchError where this checkout has no such part."""
+    """Return the results of all parts, or of one."""
     from bench.verdicts.selftest import simulated
 
     if quick:
@@ -122,9 +122,7 @@ def _simulated(
     results: dict[str, Any] = {"setting": size}
     if only in (None, COMPARISON):
         results |= simulated.simulate_error_rates(simulated.Setting(**size), levels, source, quick)
-    if only not in (None, COMPARISON, *parts()):
-        raise BenchError(f"this checkout simulates nothing of {only}")
-    for name in parts():
+    for name in PARTS:
         if only in (None, name):
             results[name] = simulate_part(name, size["seed"], quick)
     return results

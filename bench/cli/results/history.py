@@ -99,8 +99,8 @@ def history(
     else:
         text.print_history(out, judged, all_)
     if fail:
-        if news:
-            tell(f"bench: {text.gate_sentence(news, file, stores or [])}")
+        if said := text.gate_sentence(judged, news, file, stores or []):
+            tell(f"bench: {said}")
         raise typer.Exit(answer_code(FAILED if news else 0))
 
 

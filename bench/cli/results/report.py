@@ -14,7 +14,7 @@ from bench.cli.console import damage_on_stderr, read_records
 from bench.cli.options import Csv, Exclude, Filter, Json, Markdown
 from bench.cli.reported import ViewName, nothing_measured, print_records
 from bench.cli.tables import out
-from bench.errors import FAILED
+from bench.errors import FAILED, ArgumentError
 from bench.machine.environment import ROOT
 from bench.records.frame import export_parquet
 from bench.report import markdown as reports
@@ -46,6 +46,8 @@ def report(
         out.print(f"{verb}: {', '.join(changed)}" if changed else "every table is as its records say")
         raise typer.Exit(FAILED if check and changed else 0)
     if store := store_of_runs(folders):
+        if html or stills or parquet or save:
+            raise ArgumentError(f"{store} is a folder of runs: name those that are wanted, as {store}/*")
         print_runs(store, as_json, as_csv, as_markdown)
         return
     if (html or stills or parquet) and (filter or exclude or as_json or as_csv or as_markdown):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,11 +16,6 @@ PARTS = {
 }
 
 
-def parts() -> list[str]:
-    """Return the parts that this checkout has, without the comparison."""
-    return [name for name in PARTS if find_spec(_module(name))]
-
-
 def simulate_part(name: str, seed: int, quick: bool) -> dict[str, Any]:
     """Return the results of a part as a file keeps them under its name."""
     results: dict[str, Any] = getattr(import_module(_module(name)), PARTS[name][0])(seed, quick)
@@ -29,9 +23,7 @@ def simulate_part(name: str, seed: int, quick: bool) -> dict[str, Any]:
 
 
 def part_blocks(name: str, results: dict[str, Any]) -> list[Block]:
-    """Return the tables of a part; none where this checkout has no such part."""
-    if name not in parts():
-        return []
+    """Return the tables of a part."""
     blocks: list[Block] = getattr(import_module(_module(name)), PARTS[name][1])(results)
     return blocks
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bench.commands import command_line
 from bench.history.history import FAMILY_ALPHA, History, judge_history, sparkline
-from bench.history.series import Point, Series
+from bench.history.series import Point, Series, command_between
 from bench.history.text import print_history
 
 CASE = "resnet18/eager/fp32/b1/i64/stream"
@@ -111,6 +111,7 @@ def test_the_newest_points_are_too_few_and_are_told(count: int, said: str) -> No
     find_changes(one)
     assert not one.changes
     assert one.unsure.startswith(said), one.unsure
+    assert one.confirm == command_between(one.points[19], one.points[-1], CASE)
 
 
 def test_numbers_without_noise_change_where_they_do() -> None:
@@ -121,6 +122,7 @@ def test_numbers_without_noise_change_where_they_do() -> None:
     find_changes(flat)
     assert not flat.changes
     assert not flat.unsure
+    assert not flat.confirm
 
 
 def test_what_else_was_another_is_told() -> None:

@@ -173,6 +173,21 @@ def test_the_gate_is_about_news_and_names_the_command_that_accepts(
     assert gate("--machine", "no such machine")[0] == 2
 
 
+def test_a_gate_that_cannot_fail_yet_says_so(
+    tmp_path: Path, record: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_history, "commit_order", dict)
+    monkeypatch.setattr(cli_history, "is_shallow", bool)
+    for i in range(3):
+        with Store(tmp_path / f"{i}").writing() as folder:
+            one = record(CASE, environment={"git": {"sha": f"{i:040x}", "dirty": False}})
+            one.started = (START + timedelta(days=i)).isoformat()
+            folder.append(one)
+    done = CliRunner().invoke(app, ["history", str(tmp_path), "--metric", "latency", "--fail-on-change", "--json"])
+    assert done.exit_code == 0, done.stderr
+    assert "nothing could have been found yet: The longest series has 3 commits" in done.stderr
+
+
 def test_filters_act_before_series_are_judged(tmp_path: Path, record: Callable[..., Record]) -> None:
     """The family is what is shown: what could be found is told of that alone."""
     draw = np.random.default_rng(0)

@@ -46,6 +46,10 @@ def test_newest_points_of_half_the_series_are_told_of_each_of_these_alone() -> N
     history = judge_history(store_of(x))
     assert not history.newest
     assert [bool(one.unsure) for one in history.series] == [True] * 40 + [False] * 20
+    first = history.series[0]
+    assert f"too few to tell; confirm: {first.confirm}\n" in printed(history)
+    assert f"To confirm:\n\n```\n{first.confirm}\n" in history_markdown(history)
+    assert as_json(first, history)["confirm"] == first.confirm
 
 
 def test_what_moved_memory_is_not_called_slower() -> None:

@@ -107,6 +107,10 @@ def test_a_folder_of_runs_is_listed(two: tuple[Path, Path], local: Path) -> None
     table = list(csv.DictReader(io.StringIO(bench("report", local, "--csv").stdout)))
     assert [row["plan"] for row in table] == ["test"] * 3
     assert "| run | date | plan | cases | failed |" in bench("report", local, "--markdown").stdout
+    for option in ("--html", "--stills", "--parquet", "--save"):  # which are of records, not of a list of runs
+        refused = bench("report", local, option, local / "made")
+        assert (refused.exit_code, f"{local} is a folder of runs" in refused.stderr) == (2, True)
+        assert not (local / "made").exists()
     wrong = bench("recommend", local)
     assert (wrong.exit_code, "holds runs, not records" in wrong.stderr) == (2, True)
 
