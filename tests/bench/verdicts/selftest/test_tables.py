@@ -35,7 +35,7 @@ def test_more_false_alarms_than_chance_gives_fail() -> None:
     assert error_rates.false_alarms(result(["FASTER", "SAME", "AMBIGUOUS", "SLOWER"])) == (2, 2)
 
 
-def test_a_part_of_its_own_is_simulated_shown_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_are_simulated_shown_and_kept_alone_and_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, bool]] = []
 
     def simulate_history(seed: int, quick: bool) -> dict[str, Any]:
@@ -46,6 +46,7 @@ def test_a_part_of_its_own_is_simulated_shown_and_kept(tmp_path: Path, monkeypat
         return [error_rates.Block("A part", ("noise", "detected"), 1, [("normal", str(results["detected"]))])]
 
     module = SimpleNamespace(simulate_history=simulate_history, history_blocks=history_blocks)
+    module.simulate_processes, module.process_blocks = (lambda seed, quick: {"covered": 9}), (lambda results: [])
     monkeypatch.setattr(parts, "import_module", lambda name: module)
     target = tmp_path / "history.json"
     words = ["selftest", "--only", "history", "--quick", "--seed", "3", "-o", str(target)]
@@ -55,3 +56,8 @@ def test_a_part_of_its_own_is_simulated_shown_and_kept(tmp_path: Path, monkeypat
     assert "A part:" in done.output
     assert error_rates.read_error_rates(target)["history"] == {"detected": 7}
     assert "| normal | 7 |" in error_rates.section(tmp_path, "history.json")
+    done = CliRunner().invoke(app, ["selftest", "--quick", "--simulations", "10", "--cases", "3", "-o", str(target)])
+    assert done.exit_code in (0, 1), done.output  # so few sweeps tell no rate
+    every = error_rates.read_error_rates(target)
+    assert (every["history"], every["processes"]) == ({"detected": 7}, {"covered": 9})
+    assert every["rates"]
