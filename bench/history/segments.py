@@ -23,6 +23,7 @@ Places = NDArray[np.int64]
 FLIPS = 4  # changes between two levels from which they are the noise of a series
 MIN_SEGMENT = 3  # points on either side of a change: fewer may be a passing disturbance, and are reported as such
 SPIKE_SIGMAS = 5.0  # standard deviations that a single point must stand out on the same side of both neighbours
+DENSE = 4 * MIN_SEGMENT  # points of intervals that begin at every point, as a bump of so few has few that fit
 NEWS = 8  # splits with so many points after them or fewer are news, with a share of the allowed errors for themselves
 MAX_VALUES = 4_000_000  # numbers of a layer of intervals in memory at once
 
@@ -74,15 +75,15 @@ def layers(points: int) -> tuple[tuple[int, Places], ...]:
 
     The first and the last interval of a layer begin and end with the row.
     """
-    every: list[tuple[int, Places]] = []
+    every: dict[int, Places] = {}
     step = 0
-    while (length := ceil(points * 0.5 ** (step / 2) - 1e-9)) >= 2 * MIN_SEGMENT:
-        count = 2 * ceil(2 ** (step / 2) - 1e-9) - 1
-        starts = np.unique(np.linspace(0, points - length, count).astype(np.int64))
-        if not every or every[-1][0] != length:
-            every.append((length, starts))
+    if points < 2 * MIN_SEGMENT:
+        return ()
+    while (length := max(ceil(points * 0.5 ** (step / 2) - 1e-9), 2 * MIN_SEGMENT)) not in every:
+        count = points if length < DENSE else 2 * ceil(2 ** (step / 2) - 1e-9) - 1
+        every[length] = np.unique(np.linspace(0, points - length, count).astype(np.int64))
         step += 1
-    return tuple(every)
+    return tuple(every.items())
 
 
 def count_splits(points: int) -> tuple[int, int]:
