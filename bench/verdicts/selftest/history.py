@@ -157,9 +157,11 @@ def simulate_history(seed: int, quick: bool = False) -> dict[str, Any]:
     planted = [Planted("5 commits ago", large, 200, 195, 200, effect, large // 10) for effect in EFFECTS]
     planted += [Planted("in the middle", large, 200, 100, 200, effect, large // 10) for effect in EFFECTS[1:4]]
     detected = [share_found(seed, one, 1) for one in planted]
-    for series in (1, 20) if quick else (1, 20, 900):
-        stores = max(2, (40 if quick else 200) // series)
-        detected.append(share_found(seed, Planted("commits 17 to 24 of 40", series, 40, 16, 24, 0.3), stores))
+    for series, stores in ((1, 40), (20, 10)) if quick else ((1, 200), (20, 100), (900, 10)):
+        detected += [
+            share_found(seed, Planted(f"commits 17 to {end} of 40", series, 40, 16, end, 0.3), stores)
+            for end in (19, 24)
+        ]
         detected += [
             share_found(seed, Planted(f"halves of {commits}", series, commits, commits // 2, commits, 0.65), stores)
             for commits in (6, 8, 12)

@@ -54,6 +54,16 @@ def test_a_regression_that_was_mended_is_found_at_both_ends() -> None:
         assert row["detected"] >= 18
 
 
+@pytest.mark.parametrize("nights", [3, 4])
+def test_a_bump_of_a_few_nights_is_found_wherever_it_lies(nights: int) -> None:
+    for first in range(3, 38 - nights):
+        x = 0.01 * np.random.default_rng((nights, first)).standard_normal((20, 40))
+        x[0, first : first + nights] += log1p(0.3)
+        one, *others = judge_history(store_of(x)).series
+        assert [int(change.after.sha, 16) for change in one.changes] == [first, first + nights]
+        assert not any(other.changes for other in others)
+
+
 def test_several_changes_are_found() -> None:
     draw = np.random.default_rng(0)
     x = 0.01 * draw.standard_normal((20, 200))
