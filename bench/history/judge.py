@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import stdtrit
 
+from bench.history.jumps import jump_p_values
 from bench.history.noise import Noise, Sample, noise_of_rows
 from bench.history.segments import (
     MIN_SEGMENT,
@@ -33,6 +34,7 @@ from bench.history.segments import (
     spikes_of,
     unsure_newest,
 )
+from bench.history.wander import LEAST_SPREAD
 
 FAMILY_ALPHA = 0.05  # the family-wise error rate over all rows
 # A scan of neighbouring splits errs less often than independent tests of them: so many of the latter err as often, for
@@ -121,11 +123,13 @@ def _judge_alike(group: Sequence[Row], x: Array, noise: Noise, family: int) -> N
     tests = _Tests(x.shape[1], family)
     least, least_news = (noise.least(FAMILY_ALPHA / tests.count(split)) for split in (0, x.shape[1]))
     scanned = scan(x, noise.errors(), least, least_news)
+    jumps = jump_p_values(x, np.array([row.kind for row in group]), LEAST_SPREAD)
+    jumping = jumps.min(1) <= FAMILY_ALPHA / tests.count(x.shape[1])
     for place, row in enumerate(group):
         row.spread, row.phi, row.degrees = (float(array[place]) for array in (noise.spread, noise.phi, noise.degrees))
         row.flips = count_flips(x[place])
-        if scanned.score.shape[1] and scanned.score[place].max() >= 1:
-            row.steps = _steps(x[place], row.minimum, scanned, noise, place, tests)
+        if jumping[place] or (scanned.score.shape[1] and scanned.score[place].max() >= 1):
+            row.steps = _steps(x[place], row.minimum, scanned, noise, jumps[place], place, tests)
 
 
 def least_change(row: Row, points: int, family: int) -> float | None:
@@ -142,8 +146,10 @@ def least_change(row: Row, points: int, family: int) -> float | None:
     return max(float(-stdtrit(row.degrees, alpha / 2)) * error, row.minimum) + NINE_OF_TEN * error
 
 
-def _steps(x: Array, minimum: float, scanned: Scan, noise: Noise, place: int, tests: _Tests) -> list[Step]:
-    splits: list[int] = []
+def _steps(
+    x: Array, minimum: float, scanned: Scan, noise: Noise, jumps: Array, place: int, tests: _Tests
+) -> list[Step]:
+    splits = _jumping(jumps, tests)
     for first, split, end in narrowest(scanned, place):
         if any(first < other < end for other in splits):
             continue
@@ -153,7 +159,7 @@ def _steps(x: Array, minimum: float, scanned: Scan, noise: Noise, place: int, te
         splits = settle(x, merge_pairs(x, settle(x, splits), MERGED * float(noise.spread[place]) ** 2))
         edges = [0, *splits, len(x)]
         stretches = zip(edges, splits, edges[2:], strict=False)
-        steps = [_step(x, stretch, noise, place, tests) for stretch in stretches]
+        steps = [_step(x, stretch, noise, jumps, place, tests) for stretch in stretches]
         doubts = [_doubt(step, minimum) for step in steps]
         if not any(doubts):
             return steps
@@ -171,10 +177,19 @@ def _doubt(step: Step, minimum: float) -> float:
     return 0.5 if step.sloped else 0.0
 
 
-def _step(x: Array, stretch: tuple[int, int, int], noise: Noise, place: int, tests: _Tests) -> Step:
+def _jumping(jumps: Array, tests: _Tests) -> list[int]:
+    """Return the splits at which a row surely jumps, no two of which share points."""
+    jumps, splits = jumps.copy(), list[int]()
+    while (split := int(jumps.argmin())) and jumps[split] * tests.count(split) <= FAMILY_ALPHA:
+        splits.append(split)
+        jumps[max(0, split - MIN_SEGMENT + 1) : split + MIN_SEGMENT] = 1.0
+    return splits
+
+
+def _step(x: Array, stretch: tuple[int, int, int], noise: Noise, jumps: Array, place: int, tests: _Tests) -> Step:
     first, split, end = stretch
     before, after = x[first:split], x[split:end]
-    p = min(1.0, noise.p_value(place, before, after) * tests.count(split))
+    p = min(1.0, min(noise.p_value(place, before, after), float(jumps[split])) * tests.count(split))
     shares = error_of_mean(np.array([len(before), len(after)], dtype=np.float64), noise.phi[place]) ** 2
     error = float(noise.spread[place] * np.sqrt(shares.sum()))
     variance = float(noise.spread[place] ** 2 * (1 + noise.phi[place]) / (1 - noise.phi[place]))
