@@ -8,14 +8,15 @@ the row wanders. Rows are [rows, points] of logarithms.
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from bench.history.segments import FLIPS, Array, count_flips
 
-POINTS = 3  # on either side, whose means are held against each other
-# Standard deviations of neighbours' differences by which such means differ in a random walk, that wanders most: the
-# weights of its steps are 1/3, 2/3, 1, 2/3 and 1/3.
+POINTS = 3  # on either side, all of which must be apart
+# Standard deviations of neighbours' differences by which the means of such points differ in a random walk, that wanders
+# most: the weights of its steps are 1/3, 2/3, 1, 2/3 and 1/3.
 OF_RANDOM_WALK = (19 / 9) ** 0.5
 TRIMMED = 4  # differences that may be jumps, and say nothing of the others
 OF_STATES = 5.0  # deviations of differences from which a jump may be between states of the noise
@@ -24,7 +25,7 @@ UNEVEN = 5.0  # times: how much oftener uneven noise may reach so far
 
 
 def jumps_of(x: Array) -> tuple[Array, Array]:
-    """Return how far the means before and after each split differ, [rows, points + 1], and the unit, [rows].
+    """Return the gap between the points before and after each split, [rows, points + 1], and the unit, [rows].
 
     The unit is the standard deviation of neighbours' differences, by their median or without the few largest,
     whichever is larger. A split without POINTS points on either side has 0.
@@ -35,9 +36,10 @@ def jumps_of(x: Array) -> tuple[Array, Array]:
         differences = np.sort(np.abs(np.diff(x, axis=1)), 1)
         trimmed = np.sqrt((differences[:, :-TRIMMED] ** 2).mean(1))
         unit = np.maximum(1.4826 * np.median(differences, 1), trimmed)
-        sums = np.concatenate([np.zeros((rows, 1)), x.cumsum(1)], 1)
-        means = (sums[:, POINTS:] - sums[:, :-POINTS]) / POINTS
-        sizes[:, POINTS : points - POINTS + 1] = np.abs(means[:, POINTS:] - means[:, :-POINTS])
+        windows = sliding_window_view(x, POINTS, axis=1)
+        low, high = windows.min(2), windows.max(2)
+        gaps = np.maximum(low[:, POINTS:] - high[:, :-POINTS], low[:, :-POINTS] - high[:, POINTS:])
+        sizes[:, POINTS : points - POINTS + 1] = np.maximum(gaps, 0)
     return sizes, unit
 
 
