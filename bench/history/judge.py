@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 from scipy.special import stdtrit
 
-from bench.history.jumps import jump_p_values
+from bench.history.jumps import Jumps, Rows, jumps_of_rows, least_jump
 from bench.history.noise import Noise, Sample, noise_of_rows
 from bench.history.segments import (
     MIN_SEGMENT,
@@ -34,7 +35,6 @@ from bench.history.segments import (
     spikes_of,
     unsure_newest,
 )
-from bench.history.wander import LEAST_SPREAD
 
 FAMILY_ALPHA = 0.05  # the family-wise error rate over all rows
 # A scan of neighbouring splits errs less often than independent tests of them: so many of the latter err as often, for
@@ -43,6 +43,7 @@ INDEPENDENT = 0.5
 NEWS_SHARE = 2 / 3  # of the allowed errors
 MERGED = 12.0  # variances that a second change must explain beside the first
 NEWS_FOLLOWING = 5  # commits after a change, for the least that is detected
+FINER, LARGEST = 1.05, 2.5  # times, of the sizes that are tried, up to a logarithm
 NINE_OF_TEN = 1.2816  # of the normal distribution
 
 
@@ -76,6 +77,9 @@ class Row:
     spread: float = 0.0
     phi: float = 0.0
     degrees: float = 1.0
+    noise: Noise | None = None  # that of its length, in which it has a place
+    place: int = 0
+    unit: float = inf  # of jumps
     flips: int = 0  # from one to the other of two levels
 
 
@@ -96,8 +100,11 @@ def judge(rows: Sequence[Row], family: int = 0) -> None:
         Sample(x, np.array([row.kind for row in group]), [_off_neighbours(row) for row in group])
         for x, group in zip(stacked, groups, strict=True)
     ]
-    for group, x, noise in zip(groups, stacked, noise_of_rows(samples) if samples else [], strict=True):
-        _judge_alike(group, x, noise, family or len(rows))
+    places = [np.stack([row.left for row in group]) for group in groups]
+    jumps = jumps_of_rows([Rows(one.x, one.kind, left) for one, left in zip(samples, places, strict=True)])
+    noises = noise_of_rows(samples) if samples else []
+    for group, sample, noise, jump in zip(groups, samples, noises, jumps, strict=True):
+        _judge_alike(group, sample.x, noise, jump, family or len(rows))
 
 
 def _off_neighbours(row: Row) -> Array:
@@ -119,17 +126,17 @@ class _Tests:
         return self.family * max(1.0, INDEPENDENT * tests) / share
 
 
-def _judge_alike(group: Sequence[Row], x: Array, noise: Noise, family: int) -> None:
+def _judge_alike(group: Sequence[Row], x: Array, noise: Noise, jumps: Jumps, family: int) -> None:
     tests = _Tests(x.shape[1], family)
     least, least_news = (noise.least(FAMILY_ALPHA / tests.count(split)) for split in (0, x.shape[1]))
     scanned = scan(x, noise.errors(), least, least_news)
-    jumps = jump_p_values(x, np.array([row.kind for row in group]), LEAST_SPREAD)
-    jumping = jumps.min(1) <= FAMILY_ALPHA / tests.count(x.shape[1])
+    jumping = jumps.p.min(1) <= FAMILY_ALPHA / tests.count(x.shape[1])
     for place, row in enumerate(group):
+        row.noise, row.place = noise, place
         row.spread, row.phi, row.degrees = (float(array[place]) for array in (noise.spread, noise.phi, noise.degrees))
-        row.flips = count_flips(x[place])
+        row.flips, row.unit = count_flips(x[place]), float(jumps.unit[place])
         if jumping[place] or (scanned.score.shape[1] and scanned.score[place].max() >= 1):
-            row.steps = _steps(x[place], row.minimum, scanned, noise, jumps[place], place, tests)
+            row.steps = _steps(x[place], row.minimum, scanned, noise, jumps.p[place], place, tests)
 
 
 def least_change(row: Row, points: int, family: int) -> float | None:
@@ -140,10 +147,15 @@ def least_change(row: Row, points: int, family: int) -> float | None:
     after = min(NEWS_FOLLOWING, points // 2)
     if after < MIN_SEGMENT:
         return None
-    alpha = FAMILY_ALPHA / _Tests(points, family).count(points - after)
-    shares = error_of_mean(np.array([points - after, after], dtype=np.float64), row.phi) ** 2
+    alpha, counts = FAMILY_ALPHA / _Tests(points, family).count(points - after), (points - after, after)
+    shares = error_of_mean(np.array(counts, dtype=np.float64), row.phi) ** 2
     error = row.spread * float(np.sqrt(shares.sum()))
-    return max(float(-stdtrit(row.degrees, alpha / 2)) * error, row.minimum) + NINE_OF_TEN * error
+    size = max(float(-stdtrit(row.degrees, alpha / 2)) * error, row.minimum)
+    jump = max(least_jump(row.unit, points, alpha), row.minimum)
+    # Student's p is the least that it may be
+    while row.noise and size < min(jump, LARGEST) and row.noise.p_of_means(row.place, counts, (0.0, size)) > alpha:
+        size *= FINER
+    return min(size + NINE_OF_TEN * error, jump, LARGEST)
 
 
 def _steps(

@@ -7,12 +7,16 @@ the row wanders. Rows are [rows, points] of logarithms.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from bench.history.segments import FLIPS, Array, count_flips
+from bench.history.wander import LEAST_SPREAD
 
 POINTS = 3  # on either side, all of which must be apart
 # Standard deviations of neighbours' differences by which the means of such points differ in a random walk, that wanders
@@ -21,26 +25,28 @@ OF_RANDOM_WALK = (19 / 9) ** 0.5
 TRIMMED = 4  # differences that may be jumps, and say nothing of the others
 OF_STATES = 5.0  # deviations of differences from which a jump may be between states of the noise
 SHARE_OF_STATES = 0.1  # the largest share of the other rows that may jump at other points
+NINE_OF_TEN = 5.0  # units by which a jump must be larger (simulated): the nearest of its points count
 UNEVEN = 5.0  # times: how much oftener uneven noise may reach so far
 
 
-def jumps_of(x: Array) -> tuple[Array, Array]:
-    """Return the gap between the points before and after each split, [rows, points + 1], and the unit, [rows].
+def jumps_of(x: Array) -> tuple[Array, Array, Array]:
+    """Return the gap between the points before and after each split, [rows, points + 1], and two units, [rows].
 
-    The unit is the standard deviation of neighbours' differences, by their median or without the few largest,
-    whichever is larger. A split without POINTS points on either side has 0.
+    The units are the standard deviation of neighbours' differences by their median, which no few jumps change, and by
+    all but the few largest. A split without POINTS points on either side has 0.
     """
     rows, points = x.shape
-    sizes, unit = np.zeros((rows, points + 1)), np.full(rows, np.inf)
+    sizes = np.zeros((rows, points + 1))
+    median = trimmed = np.full(rows, np.inf)
     if points >= 2 * POINTS + TRIMMED:
         differences = np.sort(np.abs(np.diff(x, axis=1)), 1)
         trimmed = np.sqrt((differences[:, :-TRIMMED] ** 2).mean(1))
-        unit = np.maximum(1.4826 * np.median(differences, 1), trimmed)
+        median = 1.4826 * np.median(differences, 1)
         windows = sliding_window_view(x, POINTS, axis=1)
         low, high = windows.min(2), windows.max(2)
         gaps = np.maximum(low[:, POINTS:] - high[:, :-POINTS], low[:, :-POINTS] - high[:, POINTS:])
         sizes[:, POINTS : points - POINTS + 1] = np.maximum(gaps, 0)
-    return sizes, unit
+    return sizes, median, trimmed
 
 
 def degrees_of(points: int) -> float:
@@ -48,36 +54,68 @@ def degrees_of(points: int) -> float:
     return max(1.0, (points - 1 - TRIMMED) / 2)
 
 
-def jump_p_values(x: Array, kinds: NDArray[np.int64], least_spread: float) -> Array:
-    """Return the p-value of a jump at each split of each row, [rows, points + 1], not corrected; 1 where none counts.
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one length, [rows, points], the kind of each, and the place of each point in its history."""
 
-    None does in a row that flips between two levels, nor where many other rows of the kind jump at other points: jumps
-    are their noise. What all rows did at one commit is no such thing.
+    x: Array
+    kind: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Jumps:
+    """Of rows of one length: the p-value of a jump at each split, [rows, points + 1], not corrected; and the unit.
+
+    The unit, [rows], is what neighbours differ by; it is infinite in a row in which jumps are noise.
     """
-    sizes, unit = jumps_of(x)
-    unit = np.maximum(unit, least_spread)[:, None]
-    p = np.minimum(1.0, 2 * UNEVEN * stdtr(degrees_of(x.shape[1]), -sizes / unit / OF_RANDOM_WALK))
-    jumps = sizes > OF_STATES * unit
-    for kind in np.unique(kinds):
-        some = np.flatnonzero(kinds == kind)
-        near = np.zeros((len(some), x.shape[1] + 1), np.int64)
-        for shift in range(-POINTS + 1, POINTS):
-            near += _shifted(jumps[some], shift)
-        elsewhere = jumps[some].sum(1, keepdims=True) > near
-        others = elsewhere.sum(0) - elsewhere  # but the row itself
-        p[some] = np.where(others > SHARE_OF_STATES * (len(some) - 1), 1.0, p[some])
-    flipping = [row for row in np.flatnonzero(jumps.any(1)) if count_flips(x[row]) >= FLIPS]
-    p[flipping] = 1.0
-    return np.asarray(p, np.float64)
+
+    p: Array
+    unit: Array
 
 
-def _shifted(marks: NDArray[np.bool_], shift: int) -> NDArray[np.bool_]:
-    moved = np.roll(marks, shift, 1)
-    moved[:, : max(0, shift)] = False
-    moved[:, marks.shape[1] + min(0, shift) :] = False
-    return moved
+def jumps_of_rows(groups: Sequence[Rows]) -> list[Jumps]:
+    """Return the jumps of the rows of each group.
+
+    A p-value is 1 where none counts: in a row that flips between two levels, and where many other rows of the kind jump
+    at other places, as jumps are their noise. What many rows did at one place is no such thing.
+    """
+    every, marks = [], []
+    length = max((int(group.places.max()) for group in groups), default=0) + 2
+    for group in groups:
+        sizes, median, trimmed = jumps_of(group.x)
+        median = np.maximum(median, LEAST_SPREAD)
+        unit = np.maximum(median, trimmed)
+        jumps = sizes > OF_STATES * median[:, None]
+        unit[[row for row in np.flatnonzero(jumps.any(1)) if count_flips(group.x[row]) >= FLIPS]] = np.inf
+        p = 2 * UNEVEN * stdtr(degrees_of(group.x.shape[1]), -sizes / unit[:, None] / OF_RANDOM_WALK)
+        mark = np.zeros((len(p), length), dtype=bool)
+        np.put_along_axis(mark, group.places, jumps[:, :-1], 1)
+        every.append(Jumps(np.minimum(1.0, p), unit))
+        marks.append(mark)
+    if not groups:
+        return []
+    kinds, mark = np.concatenate([group.kind for group in groups]), np.concatenate(marks)
+    of_states = np.zeros(mark.shape, dtype=bool)
+    for kind in np.unique(kinds[mark.any(1)]):
+        of_states[kinds == kind] = _jump_elsewhere(mark[kinds == kind])
+    start = 0
+    for group, jumps in zip(groups, every, strict=True):
+        noise = np.take_along_axis(of_states[start : start + len(jumps.p)], group.places, 1)
+        jumps.p[:, :-1][noise] = 1.0
+        jumps.unit[noise.any(1)] = np.inf
+        start += len(noise)
+    return every
+
+
+def _jump_elsewhere(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where more than SHARE_OF_STATES of the other rows jump at places that are not near, [rows, places]."""
+    sums = np.pad(marks, ((0, 0), (POINTS, POINTS - 1))).cumsum(1)
+    near = sums[:, 2 * POINTS - 1 :] - sums[:, : -2 * POINTS + 1]
+    elsewhere = marks.sum(1, keepdims=True) > near
+    return np.asarray(elsewhere.sum(0) - elsewhere > SHARE_OF_STATES * (len(marks) - 1))
 
 
 def least_jump(unit: float, points: int, alpha: float) -> float:
-    """Return the least jump, as a logarithm, that is significant at `alpha`, two-sided, in a row with this unit."""
-    return float(-stdtrit(degrees_of(points), alpha / 2 / UNEVEN)) * OF_RANDOM_WALK * unit
+    """Return the least jump, as a logarithm, that is significant at `alpha`, two-sided, nine times in ten."""
+    return (float(-stdtrit(degrees_of(points), alpha / 2 / UNEVEN)) * OF_RANDOM_WALK + NINE_OF_TEN) * unit

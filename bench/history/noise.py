@@ -67,16 +67,18 @@ class Noise:
         return np.asarray(-stdtrit(self.degrees, alpha / 2))
 
     def p_value(self, row: int, before: Array, after: Array) -> float:
-        """Return the p-value, two-sided, of the difference of the means of two stretches of a row, not corrected.
+        """Return the p-value, two-sided, of the difference of the means of two stretches of a row, not corrected."""
+        return self.p_of_means(row, (len(before), len(after)), (float(before.mean()), float(after.mean())))
+
+    def p_of_means(self, row: int, counts: tuple[int, int], of_counts: tuple[float, float]) -> float:
+        """Return the same of the means of so many points.
 
         It is Student's, or that of an exponential family through the row's noise if that is larger: noise with heavy or
         uneven tails has runs that a t statistic does not expect (R. Lugannani and S. Rice, 1980; never more than
         Chernoff's bound).
         """
-        shares = (
-            error_of_mean(np.array([len(before), len(after)], dtype=np.float64), self.phi[row]) ** 2
-        )  # of the variance of a point
-        means = np.array([before.mean(), after.mean()])
+        shares = error_of_mean(np.array(counts, np.float64), self.phi[row]) ** 2  # of the variance of a point
+        means = np.array(of_counts)
         t = abs(means[1] - means[0]) / self.spread[row] / np.sqrt(shares.sum())
         means /= self.unit[row]
         # the level that both stretches may come from, wherever between them it makes that most likely

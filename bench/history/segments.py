@@ -39,9 +39,9 @@ def noise_of(x: Array) -> float:
 def spikes_of(x: Array) -> NDArray[np.bool_]:
     """Mark single points far from both neighbours, on the same side, where the neighbours agree."""
     spikes = np.zeros(len(x), dtype=bool)
-    sigma = noise_of(x)
-    if len(x) < 5 or not sigma:
+    if len(x) < 5:
         return spikes
+    sigma = noise_of(x)
     left, right = x[1:-1] - x[:-2], x[1:-1] - x[2:]
     far = np.minimum(np.abs(left), np.abs(right)) > SPIKE_SIGMAS * sigma
     agree = np.abs(x[2:] - x[:-2]) < np.minimum(np.abs(left), np.abs(right)) / 2

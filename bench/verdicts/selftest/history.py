@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bench.history.history import judge_history
-from bench.history.judge import FAMILY_ALPHA
+from bench.history.judge import FAMILY_ALPHA, NEWS_FOLLOWING
 from bench.history.series import Point, Series
 from bench.stats import share_interval
 from bench.verdicts.rule import Array
@@ -26,6 +26,7 @@ from bench.verdicts.selftest.tables import Block
 
 LARGE, USUAL = 0.05, 0.01  # relative noise: of the false changes, and of the changes to be detected
 EFFECTS = (0.01, 0.02, 0.03, 0.05, 0.10)
+LARGEST_CLAIM = 9.0  # times more: a larger one is printed as more than ten times
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Shape = Callable[[np.random.Generator, int, int], Array]
 
@@ -144,6 +145,24 @@ def share_found(seed: int, planted: Planted, stores: int) -> dict[str, Any]:
     return row | {"detected": hits, "planted": count}
 
 
+def claims_found(seed: int, shape: str, series: int, commits: int, stores: int) -> dict[str, Any]:
+    """Return how many changes are detected of the size that a series is said to show nine times in ten."""
+    hits, sizes = 0, []
+    for number in range(stores):
+        draw = np.random.default_rng((seed, number, series, commits))
+        x = USUAL * SHAPES[shape][1](draw, series, commits)
+        size = judge_history(store_of(x)).series[0].detectable
+        if size is None or size > LARGEST_CLAIM:
+            continue
+        sizes.append(size)
+        first = commits - NEWS_FOLLOWING
+        x[0, first:] += log1p(size)
+        changes = judge_history(store_of(x)).series[0].changes
+        hits += any(abs(int(change.after.sha, 16) - first) <= 2 and change.worse for change in changes)
+    row = {"shape": shape, "series": series, "commits": commits, "stores": stores}
+    return row | {"detected": hits, "planted": len(sizes), "size": float(np.median(sizes)) if sizes else None}
+
+
 def simulate_history(seed: int, quick: bool = False) -> dict[str, Any]:
     """Return the error rates of histories as a file keeps them; `quick` of small stores alone (seconds)."""
     sizes: Sequence[tuple[int, int, int]] = [(1, 40, 40), (20, 40, 10)] if quick else [
@@ -166,8 +185,14 @@ def simulate_history(seed: int, quick: bool = False) -> dict[str, Any]:
             share_found(seed, Planted(f"halves of {commits}", series, commits, commits // 2, commits, 0.65), stores)
             for commits in (6, 8, 12)
         ]
+    claims = [
+        claims_found(seed, shape, *size)
+        for size in ([(1, 40, 20)] if quick else [(1, 40, 200), (20, 40, 100), (20, 200, 40)])
+        for shape in SHAPES
+    ]
     shapes = {name: meaning for name, (meaning, _) in SHAPES.items()}
-    return {"shapes": shapes, "false": rows, "detected": detected, "seconds": time.monotonic() - start}
+    seconds = time.monotonic() - start
+    return {"shapes": shapes, "false": rows, "detected": detected, "claims": claims, "seconds": seconds}
 
 
 def history_blocks(results: dict[str, Any]) -> list[Block]:
@@ -186,9 +211,22 @@ def history_blocks(results: dict[str, Any]) -> list[Block]:
         for row in results["detected"]
     ]
     words = ("change", "series", "size", "detected")
+    claims: list[tuple[str, ...]] = [
+        (
+            row["shape"],
+            f"{row['series']} x {row['commits']}",
+            f"+{100 * row['size']:.1f} %" if row["size"] else "-",
+            _share(row, "detected", "planted") if row["planted"] else "-",
+        )
+        for row in results["claims"]
+    ]
+    claimed = (
+        "Changes of the size that would be found in nine of ten, five commits ago: how many are, in percent [95 %]"
+    )
     return [
         Block(caption, titles, 1, lines, notes),
         Block("Histories with a change, 1 % normal noise: how many are found, in percent [95 %]", words, 1, detected),
+        Block(claimed, ("noise", "store", "size", "found"), 2, claims),
     ]
 
 
