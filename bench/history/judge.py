@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import inf
 
 import numpy as np
 from scipy.special import stdtrit
 
-from bench.history.jumps import Jumps, Rows, jumps_of_rows, least_jump
+from bench.history.jumps import Jumps, Rows, jumps_of_rows
 from bench.history.noise import Noise, Sample, noise_of_rows
 from bench.history.segments import (
     MIN_SEGMENT,
@@ -77,9 +76,9 @@ class Row:
     spread: float = 0.0
     phi: float = 0.0
     degrees: float = 1.0
-    noise: Noise | None = None  # that of its length, in which it has a place
+    noise: Noise | None = None  # of the rows of its length, among which it has a place
+    jumps: Jumps | None = None
     place: int = 0
-    unit: float = inf  # of jumps
     flips: int = 0  # from one to the other of two levels
 
 
@@ -132,9 +131,9 @@ def _judge_alike(group: Sequence[Row], x: Array, noise: Noise, jumps: Jumps, fam
     scanned = scan(x, noise.errors(), least, least_news)
     jumping = jumps.p.min(1) <= FAMILY_ALPHA / tests.count(x.shape[1])
     for place, row in enumerate(group):
-        row.noise, row.place = noise, place
+        row.noise, row.jumps, row.place = noise, jumps, place
         row.spread, row.phi, row.degrees = (float(array[place]) for array in (noise.spread, noise.phi, noise.degrees))
-        row.flips, row.unit = count_flips(x[place]), float(jumps.unit[place])
+        row.flips = count_flips(x[place])
         if jumping[place] or (scanned.score.shape[1] and scanned.score[place].max() >= 1):
             row.steps = _steps(x[place], row.minimum, scanned, noise, jumps.p[place], place, tests)
 
@@ -145,15 +144,15 @@ def least_change(row: Row, points: int, family: int) -> float | None:
     It is of a row with the noise of `row`, in a family; None where its points are too few for any.
     """
     after = min(NEWS_FOLLOWING, points // 2)
-    if after < MIN_SEGMENT:
+    if after < MIN_SEGMENT or row.noise is None or row.jumps is None:
         return None
     alpha, counts = FAMILY_ALPHA / _Tests(points, family).count(points - after), (points - after, after)
     shares = error_of_mean(np.array(counts, dtype=np.float64), row.phi) ** 2
     error = row.spread * float(np.sqrt(shares.sum()))
     size = max(float(-stdtrit(row.degrees, alpha / 2)) * error, row.minimum)
-    jump = max(least_jump(row.unit, points, alpha), row.minimum)
+    jump = max(row.jumps.least(row.place, alpha), row.minimum)
     # Student's p is the least that it may be
-    while row.noise and size < min(jump, LARGEST) and row.noise.p_of_means(row.place, counts, (0.0, size)) > alpha:
+    while size < min(jump, LARGEST) and row.noise.p_of_means(row.place, counts, (0.0, size)) > alpha:
         size *= FINER
     return min(size + NINE_OF_TEN * error, jump, LARGEST)
 

@@ -25,28 +25,39 @@ OF_RANDOM_WALK = (19 / 9) ** 0.5
 TRIMMED = 4  # differences that may be jumps, and say nothing of the others
 OF_STATES = 5.0  # deviations of differences from which a jump may be between states of the noise
 SHARE_OF_STATES = 0.1  # the largest share of the other rows that may jump at other points
-NINE_OF_TEN = 5.0  # units by which a jump must be larger (simulated): the nearest of its points count
+GROWN = 1.15  # times that the unit of a row grows by a jump, which is trimmed off in place of another difference
 UNEVEN = 5.0  # times: how much oftener uneven noise may reach so far
 
 
-def jumps_of(x: Array) -> tuple[Array, Array, Array]:
-    """Return the gap between the points before and after each split, [rows, points + 1], and two units, [rows].
+@dataclass(frozen=True)
+class Gaps:
+    """The gap between the points before and after each split, [rows, points + 1]: 0 without POINTS on either side.
 
-    The units are the standard deviation of neighbours' differences by their median, which no few jumps change, and by
-    all but the few largest. A split without POINTS points on either side has 0.
+    And, [rows]: the standard deviation of neighbours' differences by their median, which no few jumps change, and by
+    all but the few largest; and by how much points overlap in nine of ten splits.
     """
+
+    size: Array
+    median: Array
+    trimmed: Array
+    overlap: Array
+
+
+def gaps_of(x: Array) -> Gaps:
+    """Return the gaps of some rows."""
     rows, points = x.shape
     sizes = np.zeros((rows, points + 1))
-    median = trimmed = np.full(rows, np.inf)
+    median = trimmed = overlap = np.full(rows, np.inf)
     if points >= 2 * POINTS + TRIMMED:
         differences = np.sort(np.abs(np.diff(x, axis=1)), 1)
         trimmed = np.sqrt((differences[:, :-TRIMMED] ** 2).mean(1))
         median = 1.4826 * np.median(differences, 1)
         windows = sliding_window_view(x, POINTS, axis=1)
         low, high = windows.min(2), windows.max(2)
-        gaps = np.maximum(low[:, POINTS:] - high[:, :-POINTS], low[:, :-POINTS] - high[:, POINTS:])
-        sizes[:, POINTS : points - POINTS + 1] = np.maximum(gaps, 0)
-    return sizes, median, trimmed
+        gaps = low[:, POINTS:] - high[:, :-POINTS], low[:, :-POINTS] - high[:, POINTS:]
+        sizes[:, POINTS : points - POINTS + 1] = np.maximum(0, np.maximum(*gaps))
+        overlap = -np.quantile(np.concatenate(gaps, 1), 0.1, axis=1)
+    return Gaps(sizes, median, trimmed, overlap)
 
 
 def degrees_of(points: int) -> float:
@@ -65,13 +76,19 @@ class Rows:
 
 @dataclass(frozen=True)
 class Jumps:
-    """Of rows of one length: the p-value of a jump at each split, [rows, points + 1], not corrected; and the unit.
+    """Of rows of one length: the p-value of a jump at each split, [rows, points + 1], not corrected.
 
-    The unit, [rows], is what neighbours differ by; it is infinite in a row in which jumps are noise.
+    And, [rows]: the unit, which is what neighbours differ by, infinite where jumps are noise; and the overlap of gaps.
     """
 
     p: Array
     unit: Array
+    overlap: Array
+
+    def least(self, row: int, alpha: float) -> float:
+        """Return the jump of a row that is significant at `alpha`, two-sided, nine times in ten."""
+        t = float(-stdtrit(degrees_of(self.p.shape[1] - 1), alpha / 2 / UNEVEN))
+        return t * OF_RANDOM_WALK * GROWN * float(self.unit[row]) + float(self.overlap[row])
 
 
 def jumps_of_rows(groups: Sequence[Rows]) -> list[Jumps]:
@@ -83,15 +100,15 @@ def jumps_of_rows(groups: Sequence[Rows]) -> list[Jumps]:
     every, marks = [], []
     length = max((int(group.places.max()) for group in groups), default=0) + 2
     for group in groups:
-        sizes, median, trimmed = jumps_of(group.x)
-        median = np.maximum(median, LEAST_SPREAD)
-        unit = np.maximum(median, trimmed)
-        jumps = sizes > OF_STATES * median[:, None]
+        gaps = gaps_of(group.x)
+        median = np.maximum(gaps.median, LEAST_SPREAD)
+        unit = np.maximum(median, gaps.trimmed)
+        jumps = gaps.size > OF_STATES * median[:, None]
         unit[[row for row in np.flatnonzero(jumps.any(1)) if count_flips(group.x[row]) >= FLIPS]] = np.inf
-        p = 2 * UNEVEN * stdtr(degrees_of(group.x.shape[1]), -sizes / unit[:, None] / OF_RANDOM_WALK)
+        p = 2 * UNEVEN * stdtr(degrees_of(group.x.shape[1]), -gaps.size / unit[:, None] / OF_RANDOM_WALK)
         mark = np.zeros((len(p), length), dtype=bool)
         np.put_along_axis(mark, group.places, jumps[:, :-1], 1)
-        every.append(Jumps(np.minimum(1.0, p), unit))
+        every.append(Jumps(np.minimum(1.0, p), unit, gaps.overlap))
         marks.append(mark)
     if not groups:
         return []
@@ -114,8 +131,3 @@ def _jump_elsewhere(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     near = sums[:, 2 * POINTS - 1 :] - sums[:, : -2 * POINTS + 1]
     elsewhere = marks.sum(1, keepdims=True) > near
     return np.asarray(elsewhere.sum(0) - elsewhere > SHARE_OF_STATES * (len(marks) - 1))
-
-
-def least_jump(unit: float, points: int, alpha: float) -> float:
-    """Return the least jump, as a logarithm, that is significant at `alpha`, two-sided, nine times in ten."""
-    return (float(-stdtrit(degrees_of(points), alpha / 2 / UNEVEN)) * OF_RANDOM_WALK + NINE_OF_TEN) * unit

@@ -12,6 +12,7 @@ from bench.verdicts.selftest.history import (
     SHAPES,
     Planted,
     autoregression,
+    claims_found,
     false_changes,
     history_blocks,
     share_found,
@@ -155,7 +156,8 @@ def test_results_are_tables() -> None:
     rows = [false_changes(0, shape, 1, 12, 2) for shape in SHAPES]
     found = [share_found(0, Planted("any", 1, 12, 6, 12, 0.65), 2)]
     shapes = {name: meaning for name, (meaning, _) in SHAPES.items()}
-    blocks = history_blocks({"shapes": shapes, "false": rows, "detected": found})
+    claims = [claims_found(0, "normal", 1, 12, 2), claims_found(0, "normal", 1, 5, 2)]  # which can show none
+    blocks = history_blocks({"shapes": shapes, "false": rows, "detected": found, "claims": claims})
     assert all(isinstance(block, Block) and len(set(map(len, block.rows))) == 1 for block in blocks)
     assert len(blocks[0].rows) == len(SHAPES)
 
