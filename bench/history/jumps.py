@@ -76,7 +76,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Jumps:
-    """Of rows of one length: the p-value of a jump at each split, [rows, points + 1], not corrected.
+    """The p-value of a jump at each split of rows of one length, [rows, points + 1], not corrected.
 
     And, [rows]: the unit, which is what neighbours differ by, infinite where jumps are noise; and the overlap of gaps.
     """
@@ -117,10 +117,10 @@ def jumps_of_rows(groups: Sequence[Rows]) -> list[Jumps]:
     for kind in np.unique(kinds[mark.any(1)]):
         of_states[kinds == kind] = _jump_elsewhere(mark[kinds == kind])
     start = 0
-    for group, jumps in zip(groups, every, strict=True):
-        noise = np.take_along_axis(of_states[start : start + len(jumps.p)], group.places, 1)
-        jumps.p[:, :-1][noise] = 1.0
-        jumps.unit[noise.any(1)] = np.inf
+    for group, of_group in zip(groups, every, strict=True):
+        noise = np.take_along_axis(of_states[start : start + len(of_group.p)], group.places, 1)
+        of_group.p[:, :-1][noise] = 1.0
+        of_group.unit[noise.any(1)] = np.inf
         start += len(noise)
     return every
 
