@@ -220,13 +220,12 @@ def history_blocks(results: dict[str, Any]) -> list[Block]:
         )
         for row in results["claims"]
     ]
-    claimed = (
-        "Changes of the size that would be found in nine of ten, five commits ago: how many are, in percent [95 %]"
-    )
+    claimed = "Changes of the size that would be found in nine of ten, five commits ago, in stores of series x commits:"
+    claimed += " how many are, in percent [95 %]"
     return [
         Block(caption, titles, 1, lines, notes),
         Block("Histories with a change, 1 % normal noise: how many are found, in percent [95 %]", words, 1, detected),
-        Block(claimed, ("noise", "store", "size", "found"), 2, claims),
+        Block(claimed, ("noise", "series", "size", "detected"), 2, claims),
     ]
 
 
