@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from bench.history.common import common_movement, moved_alike
-from bench.history.judge import FAMILY_ALPHA, NEWS_FOLLOWING, Row, Step, judge, least_change
+from bench.history.judge import FAMILY_ALPHA, NEWS_FOLLOWING, Row, Step, judge
 from bench.history.noise import MANY_ALIKE
 from bench.history.segments import FLIPS, MIN_SEGMENT, Array
 from bench.history.series import Change, Point, Series, command_between
@@ -84,7 +84,7 @@ def judge_history(every: list[Series], order: Mapping[str, int] | None = None) -
             history.newest += [Newest(machine, metrics, count, *unsure) for count, unsure in newest]
     judge(rows)
     for series, row in zip(every, rows, strict=True):
-        _fill(series, row, len(rows))
+        _fill(series, row)
     return history
 
 
@@ -160,7 +160,7 @@ def split_movement(
     return alike, steps, judged, [(int(moved.sum()), row.unsure)]
 
 
-def _fill(series: Series, row: Row, family: int) -> None:
+def _fill(series: Series, row: Row) -> None:
     metric = METRICS[series.metric]
     series.spikes = [series.points[place] for place in row.spikes]
     points = [series.points[place] for place in row.left]
@@ -169,9 +169,7 @@ def _fill(series: Series, row: Row, family: int) -> None:
     series.confirm = command_between(points[-1], series.points[-1], series.case) if series.unsure else ""
     series.noise = row.spread
     series.flips = 0 if row.steps else row.flips if row.flips >= FLIPS else 0
-    if row.spread:
-        size = least_change(row, len(points), family)
-        series.detectable = None if size is None else expm1(size)
+    series.detectable = None if row.least is None else expm1(row.least)
 
 
 def _unsure(row: Row, metric: Metric) -> str:

@@ -74,11 +74,7 @@ class Row:
     left: Places = field(default_factory=lambda: np.zeros(0, np.int64))  # places of the points that were judged
     unsure: tuple[float, int] = (0.0, 0)
     spread: float = 0.0
-    phi: float = 0.0
-    degrees: float = 1.0
-    noise: Noise | None = None  # of the rows of its length, among which it has a place
-    jumps: Jumps | None = None
-    place: int = 0
+    least: float | None = None  # change, as a logarithm, that is detected in nine of ten; None of too few points
     flips: int = 0  # from one to the other of two levels
 
 
@@ -131,28 +127,27 @@ def _judge_alike(group: Sequence[Row], x: Array, noise: Noise, jumps: Jumps, fam
     scanned = scan(x, noise.errors(), least, least_news)
     jumping = jumps.p.min(1) <= FAMILY_ALPHA / tests.count(x.shape[1])
     for place, row in enumerate(group):
-        row.noise, row.jumps, row.place = noise, jumps, place
-        row.spread, row.phi, row.degrees = (float(array[place]) for array in (noise.spread, noise.phi, noise.degrees))
-        row.flips = count_flips(x[place])
+        row.spread, row.flips = float(noise.spread[place]), count_flips(x[place])
+        row.least = _least_change(row.minimum, noise, jumps, place, tests)
         if jumping[place] or (scanned.score.shape[1] and scanned.score[place].max() >= 1):
             row.steps = _steps(x[place], row.minimum, scanned, noise, jumps.p[place], place, tests)
 
 
-def least_change(row: Row, points: int, family: int) -> float | None:
+def _least_change(minimum: float, noise: Noise, jumps: Jumps, place: int, tests: _Tests) -> float | None:
     """Return the least change, as a logarithm, that is detected in nine of ten when NEWS_FOLLOWING commits follow it.
 
-    It is of a row with the noise of `row`, in a family; None where its points are too few for any.
+    It is None where the points are too few for any.
     """
-    after = min(NEWS_FOLLOWING, points // 2)
-    if after < MIN_SEGMENT or row.noise is None or row.jumps is None:
+    after = min(NEWS_FOLLOWING, tests.points // 2)
+    if after < MIN_SEGMENT:
         return None
-    alpha, counts = FAMILY_ALPHA / _Tests(points, family).count(points - after), (points - after, after)
-    shares = error_of_mean(np.array(counts, dtype=np.float64), row.phi) ** 2
-    error = row.spread * float(np.sqrt(shares.sum()))
-    size = max(float(-stdtrit(row.degrees, alpha / 2)) * error, row.minimum)
-    jump = max(row.jumps.least(row.place, alpha), row.minimum)
+    alpha, counts = FAMILY_ALPHA / tests.count(tests.points - after), (tests.points - after, after)
+    shares = error_of_mean(np.array(counts, dtype=np.float64), noise.phi[place]) ** 2
+    error = float(noise.spread[place] * np.sqrt(shares.sum()))
+    size = max(float(-stdtrit(noise.degrees[place], alpha / 2)) * error, minimum)
+    jump = max(jumps.least(place, alpha), minimum)
     # Student's p is the least that it may be
-    while size < min(jump, LARGEST) and row.noise.p_of_means(row.place, counts, (0.0, size)) > alpha:
+    while size < min(jump, LARGEST) and noise.p_of_means(place, counts, (0.0, size)) > alpha:
         size *= FINER
     return min(size + NINE_OF_TEN * error, jump, LARGEST)
 

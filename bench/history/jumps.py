@@ -15,10 +15,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from bench.history.segments import FLIPS, Array, count_flips
+from bench.history.segments import FLIPS, MIN_SEGMENT, Array, count_flips
 from bench.history.wander import LEAST_SPREAD
 
-POINTS = 3  # on either side, all of which must be apart
 # Standard deviations of neighbours' differences by which the means of such points differ in a random walk, that wanders
 # most: the weights of its steps are 1/3, 2/3, 1, 2/3 and 1/3.
 OF_RANDOM_WALK = (19 / 9) ** 0.5
@@ -31,7 +30,7 @@ UNEVEN = 5.0  # times: how much oftener uneven noise may reach so far
 
 @dataclass(frozen=True)
 class Gaps:
-    """The gap between the points before and after each split, [rows, points + 1]: 0 without POINTS on either side.
+    """The gap between the points before and after each split, [rows, points + 1]: 0 without MIN_SEGMENT on either side.
 
     And, [rows]: the standard deviation of neighbours' differences by their median, which no few jumps change, and by
     all but the few largest; and by how much points overlap in nine of ten splits.
@@ -48,14 +47,14 @@ def gaps_of(x: Array) -> Gaps:
     rows, points = x.shape
     sizes = np.zeros((rows, points + 1))
     median = trimmed = overlap = np.full(rows, np.inf)
-    if points >= 2 * POINTS + TRIMMED:
+    if points >= 2 * MIN_SEGMENT + TRIMMED:
         differences = np.sort(np.abs(np.diff(x, axis=1)), 1)
         trimmed = np.sqrt((differences[:, :-TRIMMED] ** 2).mean(1))
         median = 1.4826 * np.median(differences, 1)
-        windows = sliding_window_view(x, POINTS, axis=1)
+        windows = sliding_window_view(x, MIN_SEGMENT, axis=1)
         low, high = windows.min(2), windows.max(2)
-        gaps = low[:, POINTS:] - high[:, :-POINTS], low[:, :-POINTS] - high[:, POINTS:]
-        sizes[:, POINTS : points - POINTS + 1] = np.maximum(0, np.maximum(*gaps))
+        gaps = low[:, MIN_SEGMENT:] - high[:, :-MIN_SEGMENT], low[:, :-MIN_SEGMENT] - high[:, MIN_SEGMENT:]
+        sizes[:, MIN_SEGMENT : points - MIN_SEGMENT + 1] = np.maximum(0, np.maximum(*gaps))
         overlap = -np.quantile(np.concatenate(gaps, 1), 0.1, axis=1)
     return Gaps(sizes, median, trimmed, overlap)
 
@@ -127,7 +126,7 @@ def jumps_of_rows(groups: Sequence[Rows]) -> list[Jumps]:
 
 def _jump_elsewhere(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return where more than SHARE_OF_STATES of the other rows jump at places that are not near, [rows, places]."""
-    sums = np.pad(marks, ((0, 0), (POINTS, POINTS - 1))).cumsum(1)
-    near = sums[:, 2 * POINTS - 1 :] - sums[:, : -2 * POINTS + 1]
+    sums = np.pad(marks, ((0, 0), (MIN_SEGMENT, MIN_SEGMENT - 1))).cumsum(1)
+    near = sums[:, 2 * MIN_SEGMENT - 1 :] - sums[:, : -2 * MIN_SEGMENT + 1]
     elsewhere = marks.sum(1, keepdims=True) > near
     return np.asarray(elsewhere.sum(0) - elsewhere > SHARE_OF_STATES * (len(marks) - 1))

@@ -78,7 +78,7 @@ COLUMNS: dict[str, Column] = {
     "flushed_dropped": Column("int", "flushed_ns.dropped", "cold-cache samples left out, as the machine throttled"),
     "flushed_gpu_p50_ns": Column("float", "flushed_gpu_ns.p50", "ns: median time on the device, on a cold cache"),
     "stop_rule": Column("word", "latency_stop.rule", "what ended the sampling: noise or time"),
-    "noise": Column("float", "latency_stop.reached", "half-width of the median's interval, relative, at its end"),
+    "noise": Column("float", "latency_stop.reached", "relative half-width of p50's interval when sampling ended"),
     "images_per_s": Column("float", "derived.images_per_s", "images enqueued back to back, per second"),
     "windows": Column("int", "derived.windows", "undisturbed throughput windows, of which images_per_s is the median"),
     "other_work": Column("float", "derived.other_work", "share of the CPU's time that others took; none on a GPU"),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bench.history.history import judge_history
-from bench.history.jumps import POINTS, Rows, _jump_elsewhere, gaps_of, jumps_of_rows
+from bench.history.jumps import Rows, _jump_elsewhere, gaps_of, jumps_of_rows
+from bench.history.segments import MIN_SEGMENT
 from bench.verdicts.selftest.history import SHAPES, claims_found, sticky, store_of
 
 
@@ -20,7 +21,7 @@ def test_a_gap_is_between_all_points_on_either_side() -> None:
     gaps = gaps_of(x).size
     for row in range(2):
         for split in range(16):
-            before, after = x[row, max(0, split - POINTS) : split], x[row, split : split + POINTS]
+            before, after = x[row, max(0, split - MIN_SEGMENT) : split], x[row, split : split + MIN_SEGMENT]
             least = max(after.min() - before.max(), before.min() - after.max(), 0) if 3 <= split <= 12 else 0
             assert gaps[row, split] == pytest.approx(least)
 
@@ -31,7 +32,7 @@ def test_others_jump_elsewhere_where_they_do_so_far_away() -> None:
     for row in range(12):
         for place in range(30):
             others = [np.flatnonzero(one) for number, one in enumerate(marks) if number != row]
-            count = sum(bool((np.abs(one - place) >= POINTS).any()) for one in others)
+            count = sum(bool((np.abs(one - place) >= MIN_SEGMENT).any()) for one in others)
             assert states[row, place] == (count > 0.1 * 11)
 
 
