@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import log
 
 from bench.history.series import Change, Point, Series
@@ -61,7 +61,11 @@ def size_of(change: Change) -> float:
 
 def versions(change: Change) -> str:
     """Return the software that changed with a level, in words."""
-    return "; ".join(f"{name} {old}, then {new}" for name, (old, new) in change.software.items())
+    return in_words(change.software)
+
+
+def in_words(software: Mapping[str, tuple[str, str]]) -> str:
+    return "; ".join(f"{name} {old}, then {new}" for name, (old, new) in software.items())
 
 
 def is_quiet(change: Change) -> bool:

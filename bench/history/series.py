@@ -55,6 +55,12 @@ def command_between(first: Point, last: Point, case: str) -> str:
     return command_at_commits(*commits, case, first.plan, last.seed, last.source, last.weights, last.choices)
 
 
+def software_between(first: Point, last: Point) -> dict[str, tuple[str, str]]:
+    """Return the versions at two points of what is not the same at both; a version that one lacks differs from none."""
+    versions = {name: (first.software.get(name, new), new) for name, new in last.software.items()}
+    return {name: (old, new) for name, (old, new) in versions.items() if old != new}
+
+
 @dataclass(frozen=True)
 class Change:
     """A change of a series' level between two neighbouring points."""

@@ -21,9 +21,10 @@ from typing import Any
 
 from bench.errors import UnableError
 from bench.plans.case import Case
+from bench.records import same
 from bench.report.page import look, sections
 from bench.report.page.data import POINTS, PageData, gather
-from bench.report.page.settings import depth
+from bench.report.page.settings import chooser, depth
 from bench.report.page.words import WORDS
 from bench.report.views import VIEWS, notes
 from bench.text import visible
@@ -72,18 +73,25 @@ def _render(folders: list[str | Path]) -> str:
         settings=[setting.summary() for setting in data.settings],
         drawn=drawn,
         damage=data.damage,
-        of_history=data.of_history,
+        overview=data.overview,
+        chooser=chooser(data.settings),
         views=VIEWS,
         words=WORDS,
         split_words=MARKED.split,
         counter=count().__next__,
         records=len(data.records),
-        folders=[str(folder) for folder in folders],
+        folders=_some(folders),
         points=POINTS,
         data=script_json(shown(_content(data, specs))),
         library=library,
         script=script,
     )
+
+
+def _some(folders: list[str | Path]) -> str:
+    """Return the folders in words: the first and the last of many."""
+    names = [str(folder) for folder in folders]
+    return ", ".join(names) if len(names) < 7 else f"{len(names)} folders, {names[0]} to {names[-1]}"
 
 
 def shown(value: Any) -> Any:
@@ -109,6 +117,8 @@ def _content(data: PageData, specs: dict[str, Any]) -> dict[str, Any]:
             for name, view in VIEWS.items()
         },
         "charts": specs,
+        "machines": data.overview.machines,
+        "machine": [same.machine_label(setting.key) for setting in data.settings],
         "axes": _axes(data),
         "records": data.records,
         "values": data.values,

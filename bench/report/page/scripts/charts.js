@@ -60,6 +60,7 @@ let turn = 0;
 async function drawAll() {
   const thisTurn = ++turn;
   for (const name of Object.keys(data.charts)) {
+    if (data.charts[name].usermeta.opened) continue; // drawn when a reader opens it
     if (thisTurn !== turn) return;
     await draw(name);
     await new Promise((resolve) => setTimeout(resolve));
