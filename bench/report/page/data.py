@@ -22,8 +22,9 @@ from bench.records.store import FOLDER_ROUNDS
 from bench.report.answer import bits_of
 from bench.report.cells import MIB, times_eager
 from bench.report.page.contests import contest_rows
-from bench.report.page.datasets import history_rows, layer_rows
+from bench.report.page.datasets import layer_rows
 from bench.report.page.encoding import COLD_PARTS
+from bench.report.page.overview import Overview, read_overview
 from bench.report.page.settings import Setting, case_fields, depth, read_settings
 from bench.report.rows import Row, group_rows, joules_per_image, watts
 from bench.report.views import VIEWS
@@ -48,14 +49,18 @@ class PageData:
 
     settings: list[Setting]
     damage: list[str]  # a sentence for each line or file that could not be read
-    of_history: list[str] = field(default_factory=list)  # sentences: what it leaves out or is without, what moved all
     cases: list[dict[str, Any]] = field(default_factory=list)
     cells: dict[int, list[str]] = field(default_factory=lambda: {key: [] for key in COLUMNS})  # of COLUMNS, by case
     contests: list[dict[str, Any]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)  # the fields of records, each different value once
     layers: list[dict[str, Any]] = field(default_factory=list)  # a row for each layer of `bench layers -o`
-    history: list[dict[str, Any]] = field(default_factory=list)  # a row for each case, metric and commit
+    overview: Overview = field(default_factory=Overview)  # of the commits
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """A row for each case and metric over commits."""
+        return self.overview.series
 
     @property
     def datasets(self) -> dict[str, list[dict[str, Any]]]:
@@ -79,7 +84,8 @@ def gather(folders: Iterable[str | Path]) -> PageData:
     keys = {setting.key: place for place, setting in reversed(list(enumerate(settings)))}
     data.layers = rounded(layer_rows(paths, keys, damage))
     if any(setting.commit for setting in settings):
-        data.history = rounded(history_rows(paths, data.of_history))
+        data.overview = read_overview(paths)
+        data.overview.series = rounded(data.overview.series)
     return data
 
 

@@ -70,6 +70,8 @@ COLOURS = {
     "grid": ("#e8ebef", "#2a2f37"),
     "accent": ("#0b62a8", "#6cb6ff"),
     "bad": ("#b3261e", "#ff8a80"),
+    "worse": ("#b3261e", "#ff8a80"),
+    "better": ("#0b62a8", "#6cb6ff"),
     "front": ("#b9c6d6", "#5b6f88"),
     "part1": ("#0b3c5d", "#d8ecfb"),
     "part2": ("#2b78ab", "#93c5e8"),

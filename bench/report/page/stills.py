@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.files import check_writable, write_file
 from bench.kinds import kind_of
-from bench.report.page import look, sections
+from bench.report.page import look, overview, sections
 from bench.report.page.data import gather
 from bench.report.page.document import require_libraries, shown
 from bench.report.page.encoding import Spec
@@ -30,13 +30,14 @@ def save_stills(folders: Iterable[str | Path], target: Path) -> list[Path]:
     import vl_convert
 
     data = gather(folders)
-    files = []
+    machine, files = data.settings[0].label, []
     for section in sections.SECTIONS:
         for name, spec in section.draw(data).items():
             dataset = spec["usermeta"]["dataset"]
-            still = _still(spec, data.datasets[dataset], data.settings[0].label if dataset != "history" else "")
+            over_commits = dataset == "history"
+            still = overview.still(data.overview) if over_commits else _still(spec, data.datasets[dataset], machine)
             if still is not None:
-                text = json.dumps(shown(still))
+                text = json.dumps(shown(look.with_light_colours(still)))
                 svg = vl_convert.vegalite_to_svg(text, show_warnings=False).encode()
                 png = vl_convert.vegalite_to_png(text, scale=SCALE, show_warnings=False)
                 for suffix, content in ((".svg", svg), (".png", png)):
