@@ -20,7 +20,7 @@ def fitted(table: Table, console: Console, room: int) -> RenderableType:
     """Return a table as it fits `room` columns: as it is, with words on several lines, or as a block for each row."""
     columns = [[_text(cell, console) for cell in (column.header, *column.cells)] for column in table.columns]
     widths = [
-        max(column.min_width or 0, *map(_width, texts)) for column, texts in zip(table.columns, columns, strict=True)
+        max(column.min_width or 1, *map(_width, texts)) for column, texts in zip(table.columns, columns, strict=True)
     ]
     gaps = table.padding[1] * (len(widths) - 1)
     if sum(widths) + gaps <= room:
