@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -34,7 +35,7 @@ class Screen(Console):
         return options.update(max_width=UNLIMITED) if wide else options
 
     def print(self, *objects: Any, crop: bool = False, **options: Any) -> None:
-        if not self.is_terminal and all(isinstance(each, str | Text) for each in objects):
+        if not self.is_terminal and all(isinstance(each, str | Text | Padding) for each in objects):
             options["soft_wrap"] = True
         super().print(*objects, crop=crop, **options)
 

@@ -78,7 +78,7 @@ def _heading(record: Record, choices: str) -> str:
     plain, top5 = quality.accuracy(score, "plain_top1"), quality.accuracy(score, "plain_top5")
     unread = score.get("unread", 0)
     left = f" and {unread} more that could not be read" if unread else ""
-    pictures = f"{score['pictures']:,} pictures{left} ({score.get('data', '')})"
+    pictures = f"{score['pictures']:,} {plural(score['pictures'], 'picture')}{left} ({score.get('data', '')})"
     where = f"{case.model}{at_pixels(case.image)}, batch {case.batch}{choices and f', {choices}'}, {pictures}"
     if plain is None:
         return f"{where}: no labels, so that nothing is said of right answers"

@@ -202,7 +202,7 @@ def _tail(row: Row) -> str:
     p99 = row.p99
     if not p99:
         few = " that follow each other" * (row.samples >= samples_needed(P99))
-        return f"p99 not known ({row.samples:,} samples{few})"
+        return f"p99 not known ({row.samples:,} {plural(row.samples, 'sample')}{few})"
     of, another = "this process" if row.rounds == 1 else "these processes", row.p99_of_another
     count = f"{row.samples:,} samples{describe_dependence(p99.samples, p99.independent)}"
     tail = f"p99 of {of} {digits(p99.value / 1e6)} ms, with 99 % confidence at most {digits(p99.upper / 1e6)} ({count})"
