@@ -76,7 +76,7 @@ def read_timed(content: Mapping[str, Any]) -> Timed:
         _number(content["error_us"]) / whole,
         any(row["operations"] for row in rows),
         rows,
-        _roofs(case.precision, rates) or (ceilings and _roofs(case.precision, vars(ceilings))),
+        _roofs(case.precision, rates) or _roofs(case.precision, vars(ceilings) if ceilings else {}),
         read_timed(content["against"]) if content.get("against") else None,
     )
 
@@ -112,7 +112,8 @@ def _complete(
     """Return rows with the work and the floors that they lack: an older file has no work, and this machine's ceilings
     may have been measured since."""
     worked: list[JsonObject] = [{"operations": row["operations"], "us": row["us"]} for row in rows]
-    wide = wide_precisions((content.get("details") or {}).get("quantized") or {}, content["device"])
+    quantized: Any = (content.get("details") or {}).get("quantized") or {}
+    wide = wide_precisions(quantized, content["device"])
     about = (case.model, case.batch, case.image, case.precision)
     add_work(worked, () if is_outside(case.model) else network_operations(*about, {}, wide), ceilings)
     for row, work in zip(rows, worked, strict=True):

@@ -20,9 +20,8 @@ from bench.records.fields import MemoryNumber
 from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
 from bench.report.cells import MIB, times_eager
-from bench.report.page.datasets import history_rows
+from bench.report.page.datasets import history_rows, layer_rows
 from bench.report.page.encoding import COLD_PARTS
-from bench.report.page.layer_rows import layer_rows
 from bench.report.page.settings import Setting, case_fields, depth, read_settings
 from bench.report.rows import Row, group_rows, joules_per_image, watts
 from bench.report.views import VIEWS

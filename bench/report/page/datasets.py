@@ -1,4 +1,4 @@
-"""The dataset of cases over commits."""
+"""The datasets of the page beside its cases: the layers of a case, and cases over commits."""
 
 from __future__ import annotations
 
@@ -14,10 +14,30 @@ from bench.history.history import judge_history
 from bench.history.series import Series, read_series
 from bench.history.text import movement_sentence, newest_sentence, order_sentence, p_words
 from bench.plans.case import Case
+from bench.plans.words import label
+from bench.records import same
+from bench.report.layers import rows as layers
 from bench.report.page.settings import case_fields
 from bench.runs.worktree import commit_order, is_shallow
 
 METRICS = {"latency": "p50, ms", "throughput": "images/s"}
+
+
+def layer_rows(folders: Iterable[Path], settings: dict[same.Key, int], damage: list[str]) -> list[dict[str, Any]]:
+    """Return the rows of the files of `bench layers -o` in some folders; what cannot be read adds to `damage`.
+
+    A file of a machine without records here is shown with every setting.
+    """
+    rows: list[dict[str, Any]] = []
+    for timed, rival, apart in layers.with_rivals(layers.read_files(folders, damage)):
+        fields = {"setting": settings.get(same.group_key(timed.record))} | case_fields(timed.case)
+        fields["panel"] = f"{fields['group']}: {fields['way']}{apart}"
+        fields |= {"beside": fields["panel"], "rival": None, "rival_variant": None}
+        if rival:
+            fields |= {"rival": label(rival.case), "rival_variant": rival.case.variant}
+            fields["beside"] += f"; outlined: {fields['rival']}"
+        rows += [{"id": len(rows) + place} | fields | row for place, row in enumerate(layers.rows_of(timed, rival))]
+    return rows
 
 
 def history_rows(folders: Iterable[Path], notes: list[str]) -> list[dict[str, Any]]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
+from bench.report.layers.roofs import HEIGHT
 from bench.report.page import encoding, look
 from bench.report.page.encoding import TOOLTIP, Encodings, Rows, Spec, channel, layer, panels
-from bench.report.page.roof_points import HEIGHT
 
 STEP, GUTTER = 19, 172  # pixels of a bar with its rival, and of the names
-BEHIND = {"align": "left", "dx": 5, "fontSize": 10, "fill": "var(--ink)"}
+BEHIND: Spec = {"align": "left", "dx": 5, "fontSize": 10, "fill": "var(--ink)"}
 SECONDS = "datum.value ? format(datum.value / 1000, '.3~s') + 's' : '0'"  # of ms
 TIMES = [
     channel("layer:N"),
@@ -63,7 +65,7 @@ def _beside(rows: Rows, names: Spec) -> Spec:
     rivals = any(row.get("rival_ms") is not None for row in rows)
     up, down = (-3.5, 5) if rivals else (0, 0)
     own, other = _of_variant(rows, "variant"), _of_variant(rows, "rival_variant")
-    x = channel("time:Q", title="time", axis={"labelExpr": SECONDS, "tickCount": 4})
+    x = channel("time:Q", title="time", axis={"labelExpr": SECONDS, "tickCount": 4}, stack=None)
     # without a floor the whole is dark; what is not there is a bar of no length, as filters would part the scales
     timed = {"condition": {"test": "isValid(datum.ms)", "value": 1}, "value": 0}
     tint = {"condition": {"test": "isValid(datum.floor)", "value": 0.3}, "value": 0.85}
@@ -79,8 +81,8 @@ def _beside(rows: Rows, names: Spec) -> Spec:
     ]
     tooltip = [*TIMES, *BESIDE] if rivals else [*TIMES, BESIDE[-1]]
     bar = {"x": x, "y": names, "fill": own, "stroke": own, "fillOpacity": tint, "opacity": timed, "tooltip": tooltip}
-    dark = {"x": channel("within:Q"), "y": names, "fill": own, "tooltip": tooltip}
-    outlined = {"x": channel("other:Q"), "y": names, "stroke": other, "opacity": there, "tooltip": tooltip}
+    dark = {"x": channel("within:Q", stack=None), "y": names, "fill": own, "tooltip": tooltip}
+    outlined = {"x": channel("other:Q", stack=None), "y": names, "stroke": other, "opacity": there, "tooltip": tooltip}
     layers = [
         layer("bar", bar, height=8, yOffset=up, strokeWidth=1),
         layer("bar", dark, height=8, yOffset=up),
@@ -90,11 +92,22 @@ def _beside(rows: Rows, names: Spec) -> Spec:
         layer("text", {"x": channel("end:Q"), "y": names, "text": channel("behind:N")}, **BEHIND),
         layer("point", {"x": channel("room:Q"), "y": names}, opacity=0),
     ]
-    size: Spec = {"height": {"step": STEP}, "gutter": GUTTER + 8, "independent": ("x", "y")}
-    spec = panels(layers, "beside", transform=transform, dataset="layers", **size)
+    spec = _bars(layers, "beside", rows, STEP, transform)
     # what is outlined stands beneath what is not: one line is too long for a phone
-    spec["config"]["mark"] = {"invalid": "show"}
     spec["facet"]["header"] = {"labelExpr": "split(datum.label, '; ')"}
+    return spec
+
+
+def _bars(layers: list[Spec], panel: str, rows: Rows, step: int, transform: Sequence[Spec] = ()) -> Spec:
+    """Return panels of bars, `step` pixels each: of layers, Vega-Lite itself warns where they give a height by steps.
+
+    The page sets the height to what the panels in view need.
+    """
+    longest = max(Counter(row[panel] for row in rows).values())
+    size: Spec = {"height": step * longest, "gutter": GUTTER + 8, "independent": ("x", "y")}
+    spec = panels(layers, panel, transform=transform, dataset="layers", **size)
+    spec["config"]["mark"] = {"invalid": "show"}
+    spec["usermeta"] |= {"step": step, "line": "id"}
     return spec
 
 
@@ -172,7 +185,7 @@ def floors(rows: Rows) -> Spec:
         "layer:N", title=None, sort={"field": "far", "op": "min"}, axis={"ticks": False, "labelLimit": GUTTER}
     )
     own = _of_variant(rows, "variant")
-    x = channel("of_floor:Q", title="% of the floor: 100 % is as fast as the roofs allow", axis=PERCENT)
+    x = channel("of_floor:Q", title="% of the floor: 100 % is as fast as the roofs allow", axis=PERCENT, stack=None)
     text = {"x": channel("end:Q"), "y": names, "text": channel("behind:N")}  # beyond the line
     drawn = [
         layer("bar", {"x": x, "y": names, "fill": own, "tooltip": [*TIMES, *ROOFLINE]}, height=11),
@@ -181,10 +194,7 @@ def floors(rows: Rows) -> Spec:
         layer("text", text, **BEHIND),
         layer("point", {"x": {"datum": 1.8}, "y": names}, opacity=0),
     ]
-    size: Spec = {"height": {"step": encoding.BAR}, "gutter": GUTTER + 8, "independent": ("x", "y")}
-    spec = panels(drawn, "panel", dataset="layers", **size)
-    spec["config"]["mark"] = {"invalid": "show"}
-    return spec
+    return _bars(drawn, "panel", rows, encoding.BAR)
 
 
 def case_floors(rows: Rows) -> Spec:

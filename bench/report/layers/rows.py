@@ -11,11 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.plans.words import label
 from bench.records import same
-from bench.report.page.layer_words import OUTSIDE, describe_layers, si_time, signed
-from bench.report.page.roof_points import add_roofs
-from bench.report.page.settings import case_fields, depth
+from bench.report.layers.roofs import add_roofs
+from bench.report.layers.words import OUTSIDE, describe_layers, si_time, signed
 from bench.roofline.layers import CONVERSIONS, JsonObject, layer_name
 from bench.roofline.pairs import paired_rows
 from bench.roofline.timed import Timed, is_layers_file, read_timed, unread_version
@@ -28,14 +26,12 @@ NAME = 30  # characters of a bar's name
 ROOM = 1.45  # of the longest bar: what the axis has for the words behind it
 
 Row = dict[str, Any]
+Beside = tuple[Timed, Timed | None, str]  # a file, its rival, and what tells it from others of its case
 Pair = tuple[str, list[JsonObject], list[JsonObject]]  # a name, the case's rows and the rival's
 
 
-def layer_rows(folders: Iterable[Path], settings: dict[same.Key, int], damage: list[str]) -> list[Row]:
-    """Return the rows of the files of `bench layers -o` in some folders.
-
-    What cannot be read adds to `damage`. A file of a machine without records here is shown with every setting.
-    """
+def read_files(folders: Iterable[Path], damage: list[str]) -> list[Timed]:
+    """Return what the files of `bench layers -o` in some folders hold; what cannot be read adds to `damage`."""
     files: list[Timed] = []
     for path in [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.json"))]:
         try:
@@ -50,30 +46,25 @@ def layer_rows(folders: Iterable[Path], settings: dict[same.Key, int], damage: l
             damage.append(f"{path}: left out: not what bench layers wrote ({type(error).__name__})")
             continue
         files += filter(None, [timed, timed.against])
-    rows: list[Row] = []
-    for timed, rival, name in _in_order(files):
-        fields = {"setting": settings.get(same.group_key(timed.record))} | case_fields(timed.case)
-        fields["panel"] = f"{fields['group']}: {name}"
-        fields["beside"] = fields["panel"] + (f"; outlined: {label(rival.case)}" if rival else "")
-        fields |= {"rival": rival and label(rival.case), "rival_variant": rival and rival.case.variant}
-        rows += [{"id": len(rows) + place} | fields | row for place, row in enumerate(_rows_of(timed, rival))]
-    return rows
+    return files
 
 
-def _in_order(files: Sequence[Timed]) -> list[tuple[Timed, Timed | None, str]]:
-    """Return files with their rivals and what tells them apart: by model, the fastest first.
+def with_rivals(files: Sequence[Timed]) -> list[Beside]:
+    """Return files with their rivals and what tells those of one case apart: by model, the fastest first.
 
     What shows a pair again, from the other's side, comes last.
     """
     count, before = Counter(file.case.name for file in files), Counter[str]()
-    named = []
+    named: list[Beside] = []
     for file in files:
         name = file.case.name
         before[name] += 1
         apart = f", {file.date[:10]} ({before[name]} of {count[name]})" if count[name] > 1 else ""
-        named.append((file, _rival(file, files), label(file.case) + apart))
+        named.append((file, _rival(file, files), apart))
     named.sort(key=lambda one: _order(one[0]))
-    first, mirrors, pairs = [], [], set[frozenset[int]]()
+    first: list[Beside] = []
+    mirrors: list[Beside] = []
+    pairs = set[frozenset[int]]()
     for one in named:
         pair = frozenset(map(id, one[:2]))
         (mirrors if pair in pairs else first).append(one)
@@ -83,7 +74,7 @@ def _in_order(files: Sequence[Timed]) -> list[tuple[Timed, Timed | None, str]]:
 
 def _order(file: Timed) -> tuple[Any, ...]:
     case = file.case
-    return depth(case.model) or 0, case.model, case.image, case.batch, file.whole_us
+    return len(case.model), case.model, case.image, case.batch, file.whole_us  # resnet50 before resnet101
 
 
 def _group(file: Timed) -> tuple[Any, ...]:
@@ -96,14 +87,14 @@ def _rival(file: Timed, files: Sequence[Timed]) -> Timed | None:
         return file.against
 
     def far(other: Timed) -> tuple[bool, bool, float]:
-        unlike = (getattr(other.case, axis) != getattr(file.case, axis) for axis in ("precision", "launch"))
-        return (*unlike, other.whole_us)  # type: ignore[return-value]
+        mine, theirs = file.case, other.case
+        return mine.precision != theirs.precision, mine.launch != theirs.launch, other.whole_us
 
     others = [other for other in files if _group(other) == _group(file) and other.case != file.case]
     return min((other for other in others if other.is_layers), key=far, default=None)
 
 
-def _rows_of(timed: Timed, rival: Timed | None) -> Iterator[Row]:
+def rows_of(timed: Timed, rival: Timed | None) -> Iterator[Row]:
     """Yield the rows of each kind; the first says in words what the layers show."""
     sure = not timed.disturbed and not (rival and rival.disturbed)
     pairs = _pairs(timed, rival)
@@ -132,7 +123,7 @@ def _numbers(mine: Sequence[JsonObject], theirs: Sequence[JsonObject], whole_us:
     `sure` says that both can be told from noise at all: a difference of others is a question mark.
     """
     ms, half = _sum(mine, "us") or 0.0, _sum(mine, "half_us")
-    row = {"ms": ms, "half": half, "share": 1e3 * ms / whole_us, "floor": _sum(mine, "floor_us") if mine else None}
+    row: Row = {"ms": ms, "half": half, "share": 1e3 * ms / whole_us, "floor": _sum(mine, "floor_us") if mine else None}
     row |= _interval("", ms, half) | {"rival_ms": None, "sure": None, "behind": "", "end": ms + (half or 0.0)}
     if not theirs:
         return row
