@@ -82,8 +82,8 @@ def read_timed(content: Mapping[str, Any]) -> Timed:
 
 
 def is_layers_file(content: Any) -> bool:
-    """Return whether a document is one of `bench layers -o`, of any version."""
-    return isinstance(content, dict) and "layers" in content and "case" in content
+    """Return whether a document is one of `bench layers -o`, of any version; `bench sensitivity` names layers, too."""
+    return isinstance(content, dict) and "layers" in content and "schema" not in content
 
 
 def unread_version(content: Mapping[str, Any]) -> str:
