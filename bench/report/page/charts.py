@@ -261,31 +261,3 @@ def _of_each(rows: Rows, x: Spec, title: str, transform: list[Spec], low: str = 
     first = [*encoding.named(batches=True), *transform, *labels.transform()]
     size: Spec = {"gutter": room(rows) + 25, "line": "id", "most": MAX_LINES, "independent": ("x", "y")}
     return panels(layers, "family", transform=first, **size)
-
-
-def history(rows: Rows) -> Spec:
-    """Return a case over commits: a point each, the level between changes, and the changes."""
-    base = {
-        "x": encoding.whole_numbers("at:Q", "commit", max(row["at"] for row in rows)),
-        "tooltip": [
-            channel("commit:N"),
-            channel("when:N", title="first measured"),
-            channel("value:Q", format=",.4~r"),
-            channel("level:Q", title="level of the stretch", format=",.4~r"),
-            channel("rounds:Q"),
-            channel("change:N"),
-            channel("surely:N", title="how sure"),
-        ],
-    }
-    y = channel("value:Q", title=None, scale={"zero": False}, axis={"format": ",.4~r", "tickCount": 4})
-    level = {"y": channel("level:Q"), "detail": channel("stretch:N")}
-    changed = [{"filter": "isValid(datum.change)"}]
-    worse = {"condition": {"test": "test(/worse/, datum.change)", "value": "var(--bad)"}, "value": "var(--good)"}
-    named = {"align": "left", "dx": 5, "baseline": "top", "y": 2, "fontSize": 10}
-    layers = [
-        layer("rule", base | {"stroke": worse}, changed, strokeDash=[4, 3]),
-        layer("line", base | level, strokeWidth=3, stroke="var(--front)"),
-        layer("point", base | {"y": y}, filled=True, size=28, fill="var(--ink)", opacity=1),
-        layer("text", base | {"text": channel("change:N")}, changed, **named),
-    ]
-    return panels(layers, "panel", height=130, independent=("x", "y"), dataset="history")

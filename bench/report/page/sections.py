@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.report.page import charts, precisions
+from bench.report.page import charts, overview, precisions
 from bench.report.page.data import PageData
 from bench.report.page.encoding import Rows, Spec
 
@@ -100,6 +100,16 @@ def _price(name: str, what: str, field: str, label: str) -> Chart:
 OVER_BATCH = several("batch", "family", field="total")
 
 SECTIONS = (
+    Section(
+        "history",
+        "History",
+        "Each case over the commits that it was measured at: the broad line is the [[level]], a mark where it "
+        "[[change]]d, a cross for the worse and a ring for the better. A row opens its chart.",
+        (Chart("history", "A case over commits, with its changes", overview.series_chart, having("at"), "history"),),
+        "a case measured at several commits, in separate folders",
+        "bench run quick -o STORE/$(date +%F), at each commit; then bench report STORE/*",
+        "latency",
+    ),
     Section(
         "front",
         "Latency against throughput",
@@ -213,16 +223,6 @@ SECTIONS = (
         (Chart("rounds", "The median of each process about that of all", charts.rounds, having("by_round")),),
         "a second round",
         "bench run quick --rounds 5",
-        "latency",
-    ),
-    Section(
-        "history",
-        "History",
-        "Each case over the commits that it was measured at: grey is the [[level]], a dashed line where it "
-        "[[change]]d.",
-        (Chart("history", "Speed over commits, with change points", charts.history, having("value"), "history"),),
-        "a case measured at several commits, in separate folders",
-        "bench run quick -o STORE/$(date +%F), at each commit; then bench report STORE/*",
         "latency",
     ),
 )
