@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ from bench.report.rows import Row, group_rows
 from bench.text import at_pixels, digits
 from resnet.variants import VARIANTS
 
-MANY_WAYS = 12  # of a model: with more, the page opens on one precision and launch
 HEAT_STEPS = (1.02, 1.2, 1.5, 2.2)  # the least ratio of each step of colour away from 1
 GAP = "\u2002"  # which SVG does not join with others
 
@@ -102,21 +101,6 @@ def _bars(rows: list[dict[str, Any]], title: str) -> Spec:
         "config": look.config() | {"view": {"stroke": None}},
         "usermeta": {"bars": len(rows)},
     }
-
-
-def opening(rows: list[dict[str, Any]], many: int = MANY_WAYS) -> dict[str, str]:
-    """Return the precision and the launch that the page opens on, of its first setting; empty where it shows all."""
-    rows = [row for row in rows if not row["setting"]]
-    ways: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        ways[row["model"]].add(row["way"])
-    if max(map(len, ways.values()), default=0) <= many:
-        return {}
-    models = [row["model"] for row in rows]
-    of_model = [row for row in rows if row["model"] == max(dict.fromkeys(models), key=models.count)]
-    alike = [row for row in of_model if row.get("unlike") == ""]
-    fastest = max(alike or of_model, key=lambda row: float(row["speed"]))
-    return {axis: fastest[axis] for axis in ("precision", "launch")}
 
 
 def heat(setting: Setting) -> Picture | None:
