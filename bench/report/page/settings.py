@@ -50,17 +50,17 @@ class Setting:
     def contests(self) -> list[Contest]:
         return contests_of(self.rows)
 
-    @property
-    def day(self) -> str:
-        """The day of its newest record."""
-        return max(record.started for record in self.records)[:10]
-
     @cached_property
     def within(self) -> list[Contest]:
         """The contests within each precision, against its own eager; empty where there is one precision."""
         precisions = sorted({row.case.precision for row in self.rows})
         each = [[row for row in self.rows if row.case.precision == precision] for precision in precisions]
         return [contest for rows in each for contest in contests_of(rows)] if len(each) > 1 else []
+
+    @property
+    def day(self) -> str:
+        """The day of its newest record."""
+        return max(record.started for record in self.records)[:10]
 
     def summary(self) -> dict[str, Any]:
         """Return what the page says of the setting in words."""

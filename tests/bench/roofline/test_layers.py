@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bench.plans.case import Case
-from bench.roofline import layers
+from bench.roofline import layers, pairs
 from resnet.archs import Spec
 from resnet.cost import operations
 from resnet.floors import described_floors
@@ -162,14 +162,14 @@ def test_cases_are_compared_by_what_both_can_tell_apart_the_largest_difference_f
     apart += [part("fc", [500.0] * 7, "fc"), part("conv1", [700.0] * 7, "conv1")]
     joined = [part("s", [2500.0] * 7, "layer1.0.conv2", "layer1.0.add"), part("h", [600.0] * 7, "fc", "avgpool")]
     one, other = (layers.assemble_layers(CASE, told(parts, [9000] * 7), None) for parts in (apart, joined))
-    first, second = layers.compare_layers(one, other)  # conv1 is not in both
+    first, second = pairs.compare_layers(one, other)  # conv1 is not in both
     assert first["operations"] == ["layer1.0.conv2", "layer1.0.add"]
     assert (first["us"], first["against_us"], first["difference_us"]) == (4.0, 2.5, 1.5)
     assert first["percent"] == pytest.approx(60)
     assert first["sure"]
     assert (second["name"], second["difference_us"]) == ("fc", pytest.approx(-0.1))
     noisy = layers.assemble_layers(CASE, told([part("fc", [100.0, 900.0] * 7, "fc")], [9000] * 14), None)
-    (difference,) = layers.compare_layers(noisy, one)
+    (difference,) = pairs.compare_layers(noisy, one)
     assert not difference["sure"]
 
 
