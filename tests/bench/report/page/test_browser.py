@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,85 +13,12 @@ from bench.plans.case import Case
 from bench.records.record import Record
 from bench.records.store import FILE
 from bench.report.page.document import render_page
+from tests.bench.report.page.driving import BROWSER, choose, reach
 
 pytest.importorskip("vl_convert")
-playwright = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here: apt-get install chromium"),
-]
-DRAWN = "html[data-drawn]"
+pytest.importorskip("playwright.sync_api")
+pytestmark = BROWSER
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        # a container's root has no sandbox to give; what is opened is a file that these tests made
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the committed records."""
-    path = tmp_path_factory.mktemp("quick") / "report.html"
-    path.write_text(render_page([ROOT / "results" / "cpu-quick"]))
-    return path
-
-
-@pytest.fixture
-def told() -> list[str]:
-    """What the browser asked of a network or complained about."""
-    return []
-
-
-@pytest.fixture
-def opened(browser: Any, told: list[str]) -> Iterator[Any]:
-    """Opens a page's file, as any reader's settings have it."""
-    contexts = []
-
-    def show(path: Path, **settings: Any) -> Any:
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
-        contexts.append(context)
-        shown = context.new_page()
-        shown.on("request", lambda request: told.append(request.url) if request.url != path.as_uri() else None)
-        shown.on("console", lambda message: told.append(f"{message.type}: {message.text}"))
-        shown.on("pageerror", lambda error: told.append(str(error)))
-        shown.on("dialog", lambda dialog: (told.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        shown.goto(path.as_uri())
-        shown.wait_for_selector(DRAWN, timeout=60_000)
-        return shown
-
-    yield show
-    for context in contexts:
-        context.close()
-
-
-def reach(shown: Any, name: str) -> Any:
-    """Scroll to a chart, which is drawn by then."""
-    chart = shown.locator(f"#chart-{name}")
-    chart.scroll_into_view_if_needed()
-    shown.wait_for_selector(f"#chart-{name}:not(.stale)")
-    return chart
-
-
-def choose(shown: Any, axis: str, value: str) -> None:
-    """Leave but one value of a filter, by the keyboard alone."""
-    drawn = shown.locator("html").get_attribute("data-drawn")
-    summary = shown.locator(f'[data-axis="{axis}"] summary')
-    summary.focus()
-    shown.keyboard.press("Enter")
-    none = shown.locator(f'[data-axis="{axis}"] button', has_text="none")
-    none.focus()
-    shown.keyboard.press("Enter")
-    shown.locator(f'[data-axis="{axis}"] input[value="{value}"]').focus()
-    shown.keyboard.press("Space")
-    shown.keyboard.press("Escape")
-    shown.wait_for_selector(f"html[data-drawn]:not([data-drawn='{drawn}'])")
 
 
 def test_it_loads_without_a_network_or_a_complaint_and_draws_every_chart(
