@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any
 
 from bench.records import quality
+from bench.records.baseline import Against
 from bench.records.fields import MemoryNumber
 from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
@@ -91,10 +92,14 @@ def rounded(value: Any) -> Any:
 
 
 def _add_rows(data: PageData, place: int, setting: Setting) -> None:
-    winners = {id(contest.winner) for contest in setting.contests}
+    verdicts = {id(row): contest.verdict for contest in setting.contests for row in contest.candidates}
     for group in group_rows(setting.rows).values():
+        first: dict[tuple[str, str], Row] = {}  # of a precision and launch
         for rank, row in enumerate(group, 1):
-            places = {"id": len(data.cases), "setting": place, "rank": rank, "wins": id(row) in winners}
+            best = row is first.setdefault((row.case.precision, row.case.launch), row)
+            places = {"id": len(data.cases), "setting": place, "rank": rank, "best": best}
+            verdict = verdicts.get(id(row))
+            places |= {"wins": verdict == "winner", "tied": verdict == "tie", "open": verdict == "unknown"}
             data.cases.append(places | rounded(case_row(row)))
             cells = {key: column.cell(row) for key, column in COLUMNS.items()}
             for name, view in VIEWS.items():
@@ -116,6 +121,7 @@ def case_row(row: Row) -> dict[str, Any]:
         "speed_low": low,
         "speed_high": high,
         "eager": row.against and times_eager(row.against),
+        **(_over_eager(row.against) if row.against else {}),
         "of_floor": row.floor_share("conv"),
         "error": row.worst("rms_multiple"),
         "total": row.memory and row.memory / MIB,
@@ -132,6 +138,13 @@ def case_row(row: Row) -> dict[str, Any]:
     fields |= {f"m_{name}": size / MIB for name, size in memory_parts(row).items()}
     fields |= {f"c_{part}": row.cold(f"{part}_s") for part in COLD_PARTS}
     return {key: value for key, value in (fields | sample_points(row)).items() if value is not None}
+
+
+def _over_eager(against: Against) -> dict[str, Any]:
+    """Return the ratio of images/s to eager's, with its interval, and a mark of a baseline that is unlike."""
+    ratio = against.ratio
+    marks = "*" * (not against.same_precision) + "^" * (not against.same_launch)
+    return {"times": ratio.value, "times_low": ratio.low, "times_high": ratio.high, "unlike": marks}
 
 
 def memory_parts(row: Row) -> dict[str, int]:

@@ -31,6 +31,9 @@ from resnet.cache import cached_file
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
 MARKED = re.compile(r"\[\[(.+?)\]\]")  # a word of a caption that has an explanation
+# parts of one function, in this order
+SCRIPTS = ("start", "filters", "explain", "charts", "tables", "records", "history", "page")
+STYLES = ("page.css", "history.css")
 CURE = "pip install 'vl-convert-python>=1.7' 'jinja2>=3.1'"
 
 
@@ -59,13 +62,13 @@ def _render(folders: list[str | Path]) -> str:
     data = gather(folders)
     drawn = [(section, section.draw(data)) for section in sections.SECTIONS]
     specs = {name: spec for _, of_section in drawn for name, spec in of_section.items()}
-    library, script = library_source(), _asset("page.js")
+    library, script = library_source(), _script()
     sources = f"{_source_expression(library)} {_source_expression(script)}"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=shown)
     return environment.from_string(_asset("page.html")).render(
         policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {sources}",
         colours=look.css(),
-        css=_asset("page.css"),
+        css="".join(map(_asset, STYLES)),
         settings=[setting.summary() for setting in data.settings],
         drawn=drawn,
         damage=data.damage,
@@ -150,6 +153,11 @@ def library_source() -> str:
 
     path, _ = cached_file(f"vegaEmbed of vl-convert {version('vl-convert-python')}", ".js", write)
     return path.read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    """Return the page's own script."""
+    return '"use strict";\n(() => {\n' + "\n".join(_asset(f"scripts/{name}.js") for name in SCRIPTS) + "})();\n"
 
 
 def _asset(name: str) -> str:
