@@ -49,13 +49,14 @@ from bench.static import markdown as kernel_tables
 from bench.text import digits, markdown_cell, markdown_table, plus_minus
 from bench.verdicts.selftest import tables as error_rates
 
-BLOCK = re.compile(r"(<!-- bench: (?:(?P<kind>\w+) )?(?P<source>\S+) -->\n).*?(<!-- /bench -->)", re.S)
+BLOCK = re.compile(r"(<!-- bench: (?:(?P<kind>\w+) )?(?P<source>\S+) -->\n).*?(?P<end><!-- /bench -->)", re.S)
 Files = dict[Path, bytes]  # that a block shows, by path
 # returns the text of a block, of what its marker names in a checkout, and adds the files that it shows
 Renderer = Callable[[Path, str, Files], str]
 MODELS = Path("results/models")  # where `make models` writes
 CALIBRATION = Path("results/calibration")  # files of `bench sensitivity --methods -o`
 ACCURACY = "accuracy"  # as the folder that `make accuracy` writes
+PICTURES = Path("results/pictures")  # of documents, drawn from records
 ROWS = 8  # of a short table
 USUAL_MODEL = "resnet50"  # which a short table is of where others were measured as thoroughly
 # documents that may hold blocks
@@ -120,8 +121,7 @@ def _word(text: str | None, place: int) -> str:
 
 def first_folder(root: Path, usual: str) -> str:
     """Return the results folder that a document shows first: a GPU's with the most variants and cases, else `usual`."""
-    folders = {folder: _thoroughness(root, folder) for folder in folders_of_gpus(root)}
-    return max(sorted(folders), key=lambda folder: folders[folder], default=usual)
+    return max(folders_of_gpus(root), key=lambda folder: _thoroughness(root / folder), default=usual)
 
 
 def folders_of_gpus(root: Path, under: str = "results") -> list[str]:
@@ -136,10 +136,13 @@ def _is_of_gpu(file: Path) -> bool:
     return any(record.device == "cuda" and record.status == "ok" for record in records)
 
 
-def _thoroughness(root: Path, folder: str) -> tuple[int, int]:
-    """Return how many variants a folder's short table has, and how many cases were measured."""
-    rows = rows_from_records(Store(root / folder).read(brief=True))
-    return max((len(_best(group)) for _, group in _short_tables(rows)), default=0), len(rows)
+def _thoroughness(folder: Path) -> tuple[int, int]:
+    """Return how many variants were measured at one batch of one model, at most, and how many cases in all."""
+    cases = {record.case for record in Store(folder).read(brief=True) if record.status == "ok"}
+    variants: dict[tuple[str, int, int], set[str]] = {}
+    for case in cases:
+        variants.setdefault((case.model, case.image, case.batch), set()).add(case.variant)
+    return max(map(len, variants.values())), len(cases)
 
 
 def _short_tables(rows: list[Row]) -> list[tuple[Contest, list[Row]]]:
@@ -181,12 +184,16 @@ def render_short(records: list[Record]) -> str:
     of_model = [contest for contest, _ in tables if _point(contest.leader)[:2] == _point(shown.leader)[:2]]
     few = [contest for contest in of_model if contest in (of_model[0], shown, of_model[-1])]
     best, case = _best(group), shown.leader.case
-    view = _short_view(group, next((row for row in best if row.case.variant == BASELINE), None))
+    baseline = next((row for row in best if row.case.variant == BASELINE), None)
+    view, seen = _short_view(group, baseline), best[:ROWS]
+    if baseline and baseline not in seen:
+        seen[-1] = baseline
     lines = [markdown_cell(line) + "  " for line in describe_fastest(records, few).splitlines()]
     lines += ["", f"{model_at(case)}, batch {case.batch}, each variant in its best precision:", ""]
-    lines += markdown_table(view.titles, map(view.cells, best[:ROWS]), 2)
-    lines += ["", f"{len(best) - ROWS} more variants were slower."] * (len(best) > ROWS)
-    return "\n".join([*lines, "", notes(view, best[:ROWS])]) + "\n"
+    lines += markdown_table(view.titles, map(view.cells, seen), 2)
+    unseen = ", ".join(row.case.variant for row in best if row not in seen)
+    lines += ["", f"Not among these {ROWS}: {unseen}."] * bool(unseen)
+    return "\n".join([*lines, "", notes(view, seen)]) + "\n"
 
 
 def _short_view(rows: list[Row], baseline: Row | None) -> View:
@@ -242,7 +249,7 @@ def _block(root: Path, match: re.Match[str], renderers: Mapping[str, Renderer], 
     kind, source = match["kind"] or "", match["source"]
     if kind not in renderers:
         raise StoreError(f"no block is of the kind {kind!r}; there are {', '.join(filter(None, renderers))}")
-    return f"{match[1]}\n{renderers[kind](root, source, files)}\n{match[3]}"
+    return f"{match[1]}\n{renderers[kind](root, source, files)}\n{match['end']}"
 
 
 def _usual(root: Path, source: str, _: Files) -> str:
