@@ -9,14 +9,47 @@ from typing import Any
 
 from bench.files import check_writable, write_file
 from bench.kinds import kind_of
-from bench.report.page import look, sections
-from bench.report.page.data import gather
+from bench.report.page import answers, look, sections, slides
+from bench.report.page.data import PageData, gather
 from bench.report.page.document import require_libraries, shown
 from bench.report.page.encoding import Spec
+from bench.report.page.settings import Setting
 
+SOFTWARE = ("torch", "onnxruntime", "onnxruntime-gpu", "openvino")  # that a picture names where it was used
 PANELS = 6  # as the page draws before a reader chooses others
 SCALE = 2.0  # of PNGs, for dense screens
 SINGLE_WIDTH = 620  # pixels of a panel that stands alone: its legend is no wider
+
+
+def readme_pictures(folder: str | Path) -> dict[str, bytes]:
+    """Return the pictures of a results folder for a document, light and dark, by their files' names.
+
+    Equal records give equal bytes. Raises UnableError, and StoreError for a folder without records.
+    """
+    require_libraries()
+    return {
+        f"{name}-{frame.name}.svg": slides.framed(picture.spec, picture.finding, source, picture.legend, frame).encode()
+        for name, picture, source in _pictures(gather([folder]))
+        for frame in slides.FRAMES
+        if frame is not slides.SLIDE
+    }
+
+
+def _pictures(data: PageData) -> list[tuple[str, answers.Picture, str]]:
+    """Return the pictures that the records fill, with their names and sources, of the machine with the most cases."""
+    setting = data.settings[0]
+    answer = answers.answer(setting)
+    return [("answer", answer, source_of(setting))] if answer else []
+
+
+def source_of(setting: Setting) -> str:
+    """Return where records are from: the machine, its software and the days."""
+    records = [record for record in setting.records if record.status == "ok"] or setting.records
+    days = sorted({record.day for record in records})
+    packages = {name: version for record in records for name, version in record.environment.get("packages", {}).items()}
+    used = {"torch", *(f"{record.case.variant.partition('-')[0]}{end}" for record in records for end in ("", "-gpu"))}
+    software = [f"{name} {packages[name]}" for name in SOFTWARE if name in packages and name in used]
+    return ", ".join([setting.label, *software, " to ".join(dict.fromkeys((days[0], days[-1])))])
 
 
 def save_stills(folders: Iterable[str | Path], target: Path) -> list[Path]:
@@ -58,7 +91,7 @@ def _still(spec: Spec, rows: list[dict[str, Any]], machine: str) -> Spec | None:
     shown = list(panels.values())[:PANELS]
     if meta["most"]:
         shown = [sorted(panel, key=lambda row: row["rank"])[: meta["most"]] for panel in shown]
-    still: Spec = look.with_light_colours(spec)
+    still: Spec = look.with_colours(spec)
     still["datasets"] = {meta["dataset"]: [row for panel in shown for row in panel]}
     still["columns"] = min(2, len(shown))
     if len(shown) == 1:

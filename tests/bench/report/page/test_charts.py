@@ -25,7 +25,7 @@ def test_every_chart_compiles_in_colours_that_the_page_defines(swept: Path, here
             text = json.dumps(spec)
             for colour in re.findall(r"var\(--([\w-]+)\)", text):
                 assert f"--{colour}:" in look.css(), (name, colour)
-            assert "var(--" not in json.dumps(look.with_light_colours(spec))
+            assert "var(--" not in json.dumps(look.with_colours(spec))
             vl_convert.vegalite_to_vega(text, vl_version="6.4", show_warnings=False)
 
 
@@ -37,7 +37,7 @@ def test_the_front_is_what_no_other_case_beats(tmp_path: Path, record: Make) -> 
         for batch, (ms, speed) in speeds.items()
     ]
     data = gather([stored(tmp_path / "front", made)])
-    spec = look.with_light_colours(sections.charts.front(data.cases)) | {"datasets": {"cases": data.cases}}
+    spec = look.with_colours(sections.charts.front(data.cases)) | {"datasets": {"cases": data.cases}}
     svg = vl_convert.vegalite_to_svg(json.dumps(spec), vl_version="6.4", show_warnings=False)
     assert re.findall(r">(b\d+)</text>", svg) == ["b1", "b4"]
 
@@ -46,7 +46,7 @@ def drawn(name: str, folder: Path) -> str:
     """The SVG of a chart of a folder's records."""
     data = gather([folder])
     (spec,) = [specs[name] for section in sections.SECTIONS if name in (specs := section.draw(data))]
-    still = look.with_light_colours(spec) | {"datasets": {"cases": data.cases}}
+    still = look.with_colours(spec) | {"datasets": {"cases": data.cases}}
     return str(vl_convert.vegalite_to_svg(json.dumps(still), vl_version="6.4", show_warnings=False))
 
 
