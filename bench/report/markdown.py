@@ -14,8 +14,9 @@ those that a caller of `splice` adds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -23,15 +24,15 @@ from bench.errors import StoreError
 from bench.files import write_file
 from bench.machine.environment import ROOT, hardware
 from bench.machine.facts import Environment
+from bench.plans.case import Case
 from bench.plans.words import summarize_cases
 from bench.records.baseline import BASELINE
 from bench.records.record import Record, read_each
 from bench.records.same import are_alike
-from bench.records.speed import disturbed_turns, speed_ratio
+from bench.records.speed import SpeedRatio, disturbed_turns, speed_ratio
 from bench.records.store import Store
 from bench.report.accuracy import render_accuracy
 from bench.report.answer import (
-    Contest,
     Settle,
     contests_of,
     describe_fastest,
@@ -58,7 +59,6 @@ CALIBRATION = Path("results/calibration")  # files of `bench sensitivity --metho
 ACCURACY = "accuracy"  # as the folder that `make accuracy` writes
 PICTURES = Path("results/pictures")  # of documents, drawn from records
 ROWS = 8  # of a short table
-USUAL_MODEL = "resnet50"  # which a short table is of where others were measured as thoroughly
 # documents that may hold blocks
 DOCUMENTS = ("README.md", "results/README.md", "docs/*.md")
 
@@ -145,66 +145,65 @@ def _thoroughness(folder: Path) -> tuple[int, int]:
     return max(map(len, variants.values())), len(cases)
 
 
-def _short_tables(rows: list[Row]) -> list[tuple[Contest, list[Row]]]:
-    """Return each contest but those in 8 bits, with all rows of its model and batch, by either launch."""
+@dataclass(frozen=True)
+class BestWays:
+    """The fastest row of each variant at one batch, the fastest first, and how far each is over the fastest eager."""
+
+    rows: list[Row]
+    eager: Row | None
+    over_eager: dict[Case, SpeedRatio | None]  # none of eager itself
+
+
+def best_ways(rows: Sequence[Row]) -> BestWays | None:
+    """Return the best precision of each variant, of the model with the most rows at the batch with the most variants.
+
+    Ways in 8 bits, whose answers are others, are not among them; None where there are no others.
+    """
     wide = [row for row in rows if not row.is_eight_bits]
-    groups, contests = group_rows(wide), contests_of(wide)
-    return [
-        (one, [row for row in groups[_point(one.leader)] if are_alike(one.leader.traits, row.traits)])
-        for one in contests
-    ]
-
-
-def _best(rows: list[Row]) -> list[Row]:
-    """Return the fastest row of each variant, the fastest first."""
+    if not wide:
+        return None
+    model = Counter((row.case.model, row.case.image) for row in wide).most_common(1)[0][0]
+    groups = {key[2]: group for key, group in group_rows(wide).items() if key[:2] == model}
+    group = groups[max(groups, key=lambda batch: (len({row.case.variant for row in groups[batch]}), -batch))]
     best: dict[str, Row] = {}
-    for row in sorted(rows, key=lambda row: -row.images_per_s):
-        best.setdefault(row.case.variant, row)
-    return list(best.values())
-
-
-def _point(row: Row) -> tuple[str, int, int]:
-    return row.case.model, row.case.image, row.case.batch
+    for row in group:
+        if are_alike(group[0].traits, row.traits):
+            best.setdefault(row.case.variant, row)
+    eager = best.get(BASELINE)
+    without = disturbed_turns(record for row in group for record in row.records)
+    over = {
+        row.case: speed_ratio(row.records, eager.records, without)
+        for row in best.values()
+        if eager and row is not eager
+    }
+    return BestWays(list(best.values()), eager, over)
 
 
 def render_short(records: list[Record]) -> str:
-    """Return sentences on the fastest ways of one model, and a table of its best precision of each variant.
-
-    It is the model, image size and batch with the most variants; of several, with an answer. Ways in 8 bits, whose
-    answers are others, are not in it.
-    """
-    tables = _short_tables(rows_from_records(records))
-    if not tables:
+    """Return sentences on the fastest ways of one model, and a table of the `best_ways` at one of its batches."""
+    rows = rows_from_records(records)
+    ways = best_ways(rows)
+    if ways is None:
         return describe_fastest(records, []) + "\n"
-
-    def rank(table: tuple[Contest, list[Row]]) -> tuple[int, bool, bool]:
-        return len(_best(table[1])), table[0].leader.case.model == USUAL_MODEL, table[0].verdict != "unknown"
-
-    shown, group = max(tables, key=rank)  # of equals the first: the smallest batch
-    of_model = [contest for contest, _ in tables if _point(contest.leader)[:2] == _point(shown.leader)[:2]]
-    few = [contest for contest in of_model if contest in (of_model[0], shown, of_model[-1])]
-    best, case = _best(group), shown.leader.case
-    baseline = next((row for row in best if row.case.variant == BASELINE), None)
-    view, seen = _short_view(group, baseline), best[:ROWS]
-    if baseline and baseline not in seen:
-        seen[-1] = baseline
+    case, seen = ways.rows[0].case, ways.rows[:ROWS]
+    if ways.eager and ways.eager not in seen:
+        seen[-1] = ways.eager
+    wide = [row for row in rows if not row.is_eight_bits and row.case.model == case.model]
+    of_model = [one for one in contests_of(wide) if one.leader.case.image == case.image]
+    few = [one for one in of_model if one in (of_model[0], of_model[-1]) or ways.rows[0] in one.rows]
+    view = _short_view(ways)
     lines = [markdown_cell(line) + "  " for line in describe_fastest(records, few).splitlines()]
     lines += ["", f"{model_at(case)}, batch {case.batch}, each variant in its best precision:", ""]
     lines += markdown_table(view.titles, map(view.cells, seen), 2)
-    unseen = ", ".join(row.case.variant for row in best if row not in seen)
+    unseen = ", ".join(row.case.variant for row in ways.rows if row not in seen)
     lines += ["", f"Not among these {ROWS}: {unseen}."] * bool(unseen)
     return "\n".join([*lines, "", notes(view, seen)]) + "\n"
 
 
-def _short_view(rows: list[Row], baseline: Row | None) -> View:
-    """Return the view of some of these rows, all over the same baseline."""
-    without = disturbed_turns(record for row in rows for record in row.records)
-
+def _short_view(ways: BestWays) -> View:
     def over_eager(row: Row) -> str | None:
-        if baseline is None or row is baseline:
-            return "1.00" if baseline else None
-        ratio = speed_ratio(row.records, baseline.records, without)
-        return times(ratio) if ratio else None
+        ratio = ways.over_eager.get(row.case)
+        return "1.00" if row is ways.eager else times(ratio) if ratio else None
 
     def rate(row: Row) -> str:
         low, high = row.images_per_s_interval or (0.0, 0.0)
