@@ -104,15 +104,20 @@ def describe_machine(records: list[Record]) -> str:
 def _describe_machine(record: Record) -> tuple[str, str]:
     """Return the machine, its software and the sweep, and the day."""
     env: Environment = record.environment
-    cpu, packages = env.get("cpu", {}), env.get("packages", {})
-    computer = hardware(record.device, env.get("gpu", {}).get("name"), cpu.get("name"), cpu.get("cores"))
-    virtual = ", virtual" if env.get("virtual") is True and record.device == "cpu" else ""
+    packages = env.get("packages", {})
     runtimes = ("torch", "triton", "onnxruntime-gpu", "onnxruntime", "openvino", "torchao")
     software = [f"Python {_word(env.get('python'), -1)}"]
     software += [f"{name} {packages[name]}" for name in runtimes if name in packages]
     sweep = f"plan `{record.plan.get('name')}`, seed {record.seed}"
-    parts = (f"{computer}{virtual}", _word(env.get("system"), 0), ", ".join(software), sweep)
+    parts = (_computer(record), _word(env.get("system"), 0), ", ".join(software), sweep)
     return f"Machine: {'; '.join(parts)}", record.day
+
+
+def _computer(record: Record) -> str:
+    env: Environment = record.environment
+    cpu = env.get("cpu", {})
+    computer = hardware(record.device, env.get("gpu", {}).get("name"), cpu.get("name"), cpu.get("cores"))
+    return computer + (", virtual" if env.get("virtual") is True and record.device == "cpu" else "")
 
 
 def _word(text: str | None, place: int) -> str:
@@ -193,7 +198,9 @@ def render_short(records: list[Record]) -> str:
     few = [one for one in of_model if one in (of_model[0], of_model[-1]) or ways.rows[0] in one.rows]
     view = _short_view(ways)
     lines = [markdown_cell(line) + "  " for line in describe_fastest(records, few).splitlines()]
-    lines += ["", f"{model_at(case)}, batch {case.batch}, each variant in its best precision:", ""]
+    days = sorted({record.day for record in ways.rows[0].records})
+    where = ", ".join((_computer(ways.rows[0].records[0]), *dict.fromkeys((days[0], days[-1]))))
+    lines += ["", f"{model_at(case)}, batch {case.batch}, each variant in its best precision ({where}):", ""]
     lines += markdown_table(view.titles, map(view.cells, seen), 2)
     unseen = ", ".join(row.case.variant for row in ways.rows if row not in seen)
     lines += ["", f"Not among these {ROWS}: {unseen}."] * bool(unseen)
@@ -265,9 +272,7 @@ def _usual(root: Path, source: str, _: Files) -> str:
 
 def _short(root: Path, source: str, _: Files) -> str:
     """Return the answer and a short table of the folder that a document shows first."""
-    folder = first_folder(root, source)
-    records = Store(root / folder).read()
-    return f"{render_short(records)}\n{describe_machine(records)}\n"
+    return render_short(Store(root / first_folder(root, source)).read())
 
 
 def _of_gpus(root: Path, source: str, _: Files) -> str:

@@ -38,7 +38,7 @@ def describe_command(_: Path, name: str, files: Files) -> str:
     from bench.cli import load
 
     command, words = load(name), _words(name)
-    call = " ".join(("bench", name, *(_in_a_call(one) for one in command.params if _is_argument(one)), "[OPTIONS]"))
+    call = " ".join(("bench", name, *(_in_a_call(one) for one in command.params if _is_argument(one))))
     shared = [f"`{word.name}`" for word in words if word in _shared()]
     lines = [_as_text(command.help), "", f"`{call}`", ""]
     if rest := [word for word in words if word not in _shared()]:

@@ -25,10 +25,10 @@ def draw_picture(root: Path, source: str, files: Files) -> str:
     files |= {root / file: drawn[file.name] for file in (light, dark)}
     said = re.search(r"<title>(.*?)</title>", drawn[name].decode(), re.S)
     lines = (
-        "<picture>",
+        "<p><picture>",
         f'  <source media="(prefers-color-scheme: dark)" srcset="{dark}">',
         f'  <img alt="{said[1] if said else ""}" src="{light}">',
-        "</picture>",
+        "</picture></p>",
     )
     return "\n".join(lines) + "\n"
 
