@@ -223,9 +223,8 @@ def _short_view(ways: BestWays) -> View:
         Column("times eager", "times_eager", over_eager),
         Column("MiB", "memory_bytes", lambda row: row.memory, mib),
     )
-    meaning = f"""p50 ms: half of the executions took less, one at a time; images/s: one execution right after the
-    other, with half its 95 % interval; times eager: images/s over those of {BASELINE}, plain PyTorch, at its fastest;
-    MiB: {{memory}}"""
+    meaning = f"""p50 ms: half of the executions, one at a time, took less; images/s: one right after the other, ± half
+    its 95 % interval; times eager: images/s over those of {BASELINE}, plain PyTorch, at its fastest; MiB: {{memory}}"""
     return View(columns, meaning, {"images/s": DISTURBED})
 
 

@@ -17,6 +17,7 @@ from resnet.variants import VARIANTS
 
 MANY = 4  # commands that have an option with the same meaning: it stands once, in the table of `describe_shared`
 SHARED = "options-of-many-commands"  # the anchor of that table
+WORDS, WHYS = ("word", "meaning"), ("name", "why it is there")  # titles of the tables
 VALUES = {int: "N", float: "X", str: "TEXT", Path: "PATH"}  # of options that do not name theirs
 
 
@@ -42,22 +43,21 @@ def describe_command(_: Path, name: str, files: Files) -> str:
     shared = [f"`{word.name}`" for word in words if word in _shared()]
     lines = [_as_text(command.help), "", f"`{call}`", ""]
     if rest := [word for word in words if word not in _shared()]:
-        lines += [*markdown_table(("word", "meaning"), (word.cells for word in rest), 2), ""]
+        lines += [*markdown_table(WORDS, (word.cells for word in rest), 2), ""]
     lines += [f"And of the [{SHARED.replace('-', ' ')}](#{SHARED}): {', '.join(shared)}.", ""] * bool(shared)
     return "\n".join(lines)
 
 
 def describe_shared(_: Path, source: str, files: Files) -> str:
     """Return the table of the options that many commands have."""
-    return "\n".join(markdown_table(("word", "meaning"), (word.cells for word in _shared()), 2)) + "\n"
+    return "\n".join(markdown_table(WORDS, (word.cells for word in _shared()), 2)) + "\n"
 
 
 def describe_names(_: Path, source: str, files: Files) -> str:
     """Return the table of the plans or of the variants, with why each is there."""
-    plans = source == "plans"
-    named = map(load_plan, plan_names()) if plans else VARIANTS.values()
+    named = map(load_plan, plan_names()) if source == "plans" else VARIANTS.values()
     rows = [(f"`{one.name}`", _as_text(one.why)) for one in named]
-    return "\n".join(markdown_table(("plan" if plans else "variant", "why it is there"), rows, 2)) + "\n"
+    return "\n".join(markdown_table(WHYS, rows, 2)) + "\n"
 
 
 @cache
