@@ -59,6 +59,7 @@ CALIBRATION = Path("results/calibration")  # files of `bench sensitivity --metho
 ACCURACY = "accuracy"  # as the folder that `make accuracy` writes
 PICTURES = Path("results/pictures")  # of documents, drawn from records
 ROWS = 8  # of a short table
+USUAL_MODEL = "resnet50"  # of which a short table is, where others were measured as thoroughly
 # documents that may hold blocks
 DOCUMENTS = ("README.md", "results/README.md", "docs/*.md")
 
@@ -154,9 +155,10 @@ def _thoroughness(folder: Path) -> tuple[int, int]:
 class BestWays:
     """The fastest row of each variant at one batch, the fastest first, and how far each is over the fastest eager."""
 
-    rows: list[Row]
+    rows: list[Row]  # at most ROWS, eager among them
     eager: Row | None
     over_eager: dict[Case, SpeedRatio | None]  # none of eager itself
+    left_out: list[str]  # the variants that had no room
 
 
 def best_ways(rows: Sequence[Row]) -> BestWays | None:
@@ -167,7 +169,8 @@ def best_ways(rows: Sequence[Row]) -> BestWays | None:
     wide = [row for row in rows if not row.is_eight_bits]
     if not wide:
         return None
-    model = Counter((row.case.model, row.case.image) for row in wide).most_common(1)[0][0]
+    counts = Counter((row.case.model, row.case.image) for row in wide)
+    model = max(counts, key=lambda model: (counts[model], model[0] == USUAL_MODEL))
     groups = {key[2]: group for key, group in group_rows(wide).items() if key[:2] == model}
     group = groups[max(groups, key=lambda batch: (len({row.case.variant for row in groups[batch]}), -batch))]
     best: dict[str, Row] = {}
@@ -175,13 +178,13 @@ def best_ways(rows: Sequence[Row]) -> BestWays | None:
         if are_alike(group[0].traits, row.traits):
             best.setdefault(row.case.variant, row)
     eager = best.get(BASELINE)
+    shown = list(best.values())[:ROWS]
+    if eager and eager not in shown:
+        shown[-1] = eager
     without = disturbed_turns(record for row in group for record in row.records)
-    over = {
-        row.case: speed_ratio(row.records, eager.records, without)
-        for row in best.values()
-        if eager and row is not eager
-    }
-    return BestWays(list(best.values()), eager, over)
+    others = [row for row in shown if row is not eager]
+    over = {row.case: speed_ratio(row.records, eager.records, without) for row in others} if eager else {}
+    return BestWays(shown, eager, over, [name for name, row in best.items() if row not in shown])
 
 
 def render_short(records: list[Record]) -> str:
@@ -190,9 +193,7 @@ def render_short(records: list[Record]) -> str:
     ways = best_ways(rows)
     if ways is None:
         return describe_fastest(records, []) + "\n"
-    case, seen = ways.rows[0].case, ways.rows[:ROWS]
-    if ways.eager and ways.eager not in seen:
-        seen[-1] = ways.eager
+    case = ways.rows[0].case
     wide = [row for row in rows if not row.is_eight_bits and row.case.model == case.model]
     of_model = [one for one in contests_of(wide) if one.leader.case.image == case.image]
     few = [one for one in of_model if one in (of_model[0], of_model[-1]) or ways.rows[0] in one.rows]
@@ -201,10 +202,9 @@ def render_short(records: list[Record]) -> str:
     days = sorted({record.day for record in ways.rows[0].records})
     where = ", ".join((_computer(ways.rows[0].records[0]), *dict.fromkeys((days[0], days[-1]))))
     lines += ["", f"{model_at(case)}, batch {case.batch}, each variant in its best precision ({where}):", ""]
-    lines += markdown_table(view.titles, map(view.cells, seen), 2)
-    unseen = ", ".join(row.case.variant for row in ways.rows if row not in seen)
-    lines += ["", f"Not among these {ROWS}: {unseen}."] * bool(unseen)
-    return "\n".join([*lines, "", notes(view, seen)]) + "\n"
+    lines += markdown_table(view.titles, map(view.cells, ways.rows), 2)
+    lines += ["", f"Not among these {ROWS}: {', '.join(ways.left_out)}."] * bool(ways.left_out)
+    return "\n".join([*lines, "", notes(view, ways.rows)]) + "\n"
 
 
 def _short_view(ways: BestWays) -> View:
