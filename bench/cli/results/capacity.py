@@ -15,6 +15,8 @@ from bench.cli.options import Csv, Exclude, Filter, Input, Json, Markdown, Seed
 from bench.cli.results.served import load_job, serve
 from bench.cli.tables import console_for, print_csv, print_json
 from bench.errors import FAILED, UNABLE, UNDECIDED
+from bench.files import OTHER, check_writable
+from bench.kinds import PNG, SVG
 from bench.records.places import results_at
 from resnet.names import Build
 
@@ -83,6 +85,8 @@ def capacity(
 
     if plot and plot.suffix not in PICTURES:
         raise typer.BadParameter(f"--plot {plot}: name a file that ends in {' or '.join(PICTURES)}")
+    if plot:
+        check_writable(plot, PNG if plot.suffix == ".png" else SVG, f"{OTHER} with --plot")
     (folder,) = chosen_folders([folder] if folder else None)
     only = [*(filter or ()), *([cases] if cases else ())]
     records = read_records([folder], only, exclude or ())
