@@ -19,7 +19,9 @@ from bench.records.baseline import Against
 from bench.records.fields import MemoryNumber
 from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
+from bench.report.answer import bits_of
 from bench.report.cells import MIB, times_eager
+from bench.report.page.contests import contest_rows
 from bench.report.page.datasets import history_rows, layer_rows
 from bench.report.page.encoding import COLD_PARTS
 from bench.report.page.settings import Setting, case_fields, depth, read_settings
@@ -48,7 +50,8 @@ class PageData:
     damage: list[str]  # a sentence for each line or file that could not be read
     of_history: list[str] = field(default_factory=list)  # sentences: what it leaves out or is without, what moved all
     cases: list[dict[str, Any]] = field(default_factory=list)
-    tables: dict[str, list[list[str]]] = field(default_factory=lambda: {name: [] for name in VIEWS})  # cells by view
+    cells: dict[int, list[str]] = field(default_factory=lambda: {key: [] for key in COLUMNS})  # of COLUMNS, by case
+    contests: list[dict[str, Any]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)  # the fields of records, each different value once
     layers: list[dict[str, Any]] = field(default_factory=list)  # a row for each layer of `bench layers -o`
@@ -88,22 +91,30 @@ def rounded(value: Any) -> Any:
         return {key: rounded(element) for key, element in value.items()}
     if type(value) is not float:
         return value
-    return float(f"{value:.{DIGITS}g}") if isfinite(value) else None
+    if not isfinite(value):
+        return None
+    short = float(f"{value:.{DIGITS}g}")
+    return int(short) if short.is_integer() else short
 
 
 def _add_rows(data: PageData, place: int, setting: Setting) -> None:
     verdicts = {id(row): contest.verdict for contest in setting.contests for row in contest.candidates}
+    kinds, ids = dict[tuple[Any, ...], int](), dict[int, int]()
     for group in group_rows(setting.rows).values():
         first: dict[tuple[str, str], Row] = {}  # of a precision and launch
         for rank, row in enumerate(group, 1):
-            best = row is first.setdefault((row.case.precision, row.case.launch), row)
-            places = {"id": len(data.cases), "setting": place, "rank": rank, "best": best}
-            verdict = verdicts.get(id(row))
+            case, verdict = row.case, verdicts.get(id(row))
+            kind = kinds.setdefault(
+                (case.model, case.image, case.batch, case.launch, row.choices, bits_of(row)), len(kinds)
+            )
+            ids[id(row)] = len(data.cases)
+            best = row is first.setdefault((case.precision, case.launch), row)
+            places = {"id": len(data.cases), "setting": place, "rank": rank, "best": best, "contest": kind}
             places |= {"wins": verdict == "winner", "tied": verdict == "tie", "open": verdict == "unknown"}
             data.cases.append(places | rounded(case_row(row)))
-            cells = {key: column.cell(row) for key, column in COLUMNS.items()}
-            for name, view in VIEWS.items():
-                data.tables[name].append([cells[id(column)] for column in view.columns])
+            for key, column in COLUMNS.items():
+                data.cells[key].append(column.cell(row))
+    data.contests += [{"setting": place} | rounded(contest) for contest in contest_rows(setting, ids)]
 
 
 def case_row(row: Row) -> dict[str, Any]:
@@ -129,6 +140,8 @@ def case_row(row: Row) -> dict[str, Any]:
         "watts": row.median_over_rounds(watts),
         "caches": row.caches,
         "eight": row.is_eight_bits or None,
+        "disturbed": row.is_disturbed or None,
+        "choices": row.choices or None,
     }
     shares = {"agree": quality.agreement, "right": quality.accuracy, "loss": quality.loss}
     for name, read in shares.items():
@@ -201,7 +214,7 @@ def sequence(samples: list[float]) -> list[float]:
 
 
 def _record_fields(record: Record, places: dict[str, int], newest: dict[str, tuple[Any, int]]) -> dict[str, Any]:
-    """Return a record's case, round and status, and its SHOWN_FIELDS as places in the list of values."""
+    """Return a record's case, round and status, and its SHOWN_FIELDS, as `of NAME`, as places in the list of values."""
     values = {name: value for name in SHOWN_FIELDS if (value := getattr(record, name)) not in ({}, [], "")}
     for name, value in values.items():
         if name not in newest or newest[name][0] is not value:
@@ -210,5 +223,5 @@ def _record_fields(record: Record, places: dict[str, int], newest: dict[str, tup
         "case": record.case.name,
         "round": record.round % FOLDER_ROUNDS,
         **{name: getattr(record, name) for name in ("status", "reason", "started", "wall_s", "order", "device")},
-        "fields": {name: newest[name][1] for name in values},
+        **{f"of {name}": newest[name][1] for name in values},
     }

@@ -18,9 +18,10 @@ from bench.machine.provenance import short
 from bench.plans.case import Case
 from bench.plans.words import label
 from bench.records import same
+from bench.records.baseline import BASELINE
 from bench.records.record import Record
 from bench.records.store import read_folders
-from bench.report.answer import Contest, contests_of
+from bench.report.answer import NAMED, Contest, contests_of
 from bench.report.cells import times_eager
 from bench.report.evidence import describe_reliability
 from bench.report.exported import summary_as_json
@@ -44,6 +45,13 @@ class Setting:
     @cached_property
     def contests(self) -> list[Contest]:
         return contests_of(self.rows)
+
+    @cached_property
+    def within(self) -> list[Contest]:
+        """The contests within each precision, against its own eager; empty where there is one precision."""
+        precisions = sorted({row.case.precision for row in self.rows})
+        each = [[row for row in self.rows if row.case.precision == precision] for precision in precisions]
+        return [contest for rows in each for contest in contests_of(rows)] if len(each) > 1 else []
 
     def summary(self) -> dict[str, Any]:
         """Return what the page says of the setting in words."""
@@ -147,9 +155,12 @@ def _in_eight_bits(contests: list[Contest]) -> Iterator[str]:
 
 def _headline(contests: list[Contest]) -> str:
     wins: dict[str, list[Contest]] = defaultdict(list)
+    tied: dict[tuple[str, ...], list[Contest]] = defaultdict(list)
     for contest in contests:
         if contest.winner:
             wins[way_of(contest.winner)].append(contest)
+        elif contest.verdict == "tie":
+            tied[tuple(sorted({way_of(row) for row in contest.candidates}))].append(contest)
     cases = [contest.leader.case for contest in contests]
     models = list(dict.fromkeys(case.model + at_pixels(case.image) for case in cases))
     of = models[0] if len(models) == 1 else f"{len(models)} models"
@@ -158,25 +169,39 @@ def _headline(contests: list[Contest]) -> str:
     verdicts = Counter(contest.verdict for contest in contests)
     several = f" in {verdicts['tie']} of {len(contests)} comparisons" if len(contests) > 1 else ""
     ties = f"several ways are equally fast{several}" if verdicts["tie"] else ""
+    best, won = max(wins.items(), key=lambda item: len(item[1]), default=("", []))
+    equal, drawn = max(tied.items(), key=lambda item: len(item[1]), default=((), []))
+    if len(drawn) > max(len(won), verdicts["unknown"]) and len(equal) <= NAMED:
+        return _equally_fast(equal, drawn, best and f"; {best} is fastest in {len(won)}", of, at, contests)
     if not wins:
         if verdicts["alone"] == len(contests):
             return f"Only one way of running {of} was measured ({at})."
         if not verdicts["unknown"]:
-            tied = {tuple(sorted(map(way_of, contest.candidates))) for contest in contests}
-            names = " and ".join(tied.pop()) if len(tied) == 1 else "Several ways"
-            return f"{names} run {of} equally fast ({at})."
+            return f"Several ways run {of} equally fast ({at})."
         unknown = [contest for contest in contests if contest.verdict == "unknown"]
         ahead = {"" if all_disturbed(contest.rows) else way_of(contest.leader) for contest in unknown}
         leader = f": {way} was ahead" if len(ahead) == 1 and (way := ahead.pop()) else ""
         return f"Which way runs {of} fastest cannot be told ({at}){leader}{ties and f'; {ties}'}."
     if verdicts["unknown"]:
         ties = "; ".join(filter(None, [ties, f"cannot be told in {verdicts['unknown']}"]))
-    best, won = max(wins.items(), key=lambda item: len(item[1]))
     share = "" if len(won) == len(contests) else f" in {len(won)} of {len(contests)} comparisons"
     if others := [way for way, also in wins.items() if len(also) == len(won) and way != best]:
         ways = " and ".join([best, *others]) if len(others) < 3 else f"{len(others) + 1} ways"
         return f"{ways} each are the fastest to run {of}{share} ({at}){ties and f'; {ties}'}."
     return f"{best} runs {of} fastest{share} ({at}){_gain_over_eager(won)}{ties and f'; {ties}'}."
+
+
+def _equally_fast(
+    ways: tuple[str, ...], drawn: list[Contest], fastest: str, of: str, at: str, contests: list[Contest]
+) -> str:
+    """Return that some ways tie in most contests, how far they are ahead of eager, and what is of the others."""
+    share = "" if len(drawn) == len(contests) else f" in {len(drawn)} of {len(contests)} comparisons"
+    unknown = sum(contest.verdict == "unknown" for contest in contests)
+    gain = "" if any(way.startswith(f"{BASELINE}/") for way in ways) else _gain_over_eager(drawn)
+    names = " and ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
+    return (
+        f"{names} run {of} equally fast{share} ({at}){gain}{fastest}{f'; cannot be told in {unknown}' * bool(unknown)}."
+    )
 
 
 def way_of(row: Row) -> str:

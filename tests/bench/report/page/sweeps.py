@@ -51,6 +51,22 @@ def quick() -> str:
     return render_page([ROOT / "results" / "cpu-quick"])
 
 
+def unpacked(packed: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that the page's script makes of columns."""
+    rows: list[dict[str, Any]] = [{} for _ in range(packed["n"])]
+    for field, column in packed["of"].items():
+        for row, value in zip(rows, unpacked_column(column), strict=True):
+            if value is not None:
+                row[field] = value
+    return rows
+
+
+def unpacked_column(column: Any) -> list[Any]:
+    if isinstance(column, list):
+        return column
+    return [column["words"][place - 1] if place else None for place in column["at"]]
+
+
 def another(environment: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return environment | changes
 
