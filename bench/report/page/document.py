@@ -22,9 +22,8 @@ from bench.errors import UnableError
 from bench.plans.case import Case
 from bench.records import same
 from bench.report.page import look, sections
-from bench.report.page.columns import pack, pack_column
 from bench.report.page.contests import opening, settling
-from bench.report.page.data import POINTS, PageData, gather
+from bench.report.page.data import POINTS, PageData, gather, pack, pack_column
 from bench.report.page.settings import chooser, depth
 from bench.report.page.words import HEADINGS, MARKS, WORDS, all_columns, column_words, meanings
 from bench.report.rows import Row

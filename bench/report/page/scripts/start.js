@@ -9,7 +9,7 @@ let setting = 0;
 
 const whenChanged = []; // functions that draw a section again when the filters have changed
 
-// Data: rows are held as columns, as columns.py packs them.
+// Data: rows are held as columns, as `pack` of data.py makes them.
 
 function unpackColumn(column) {
   return column.words ? column.at.map((place) => (place ? column.words[place - 1] : null)) : column;

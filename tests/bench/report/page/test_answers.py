@@ -209,7 +209,7 @@ def test_the_address_has_what_was_chosen_and_gives_it_back(opened: Any, tmp_path
     assert again.locator("#count").inner_text() == "8 of 30 cases"  # both launches, one precision
     assert again.locator("#view").input_value() == "speed"
     assert again.evaluate("scrollY") > 0
-    assert opened(path, "#noise").evaluate("document.getElementById('noise').getBoundingClientRect().top") < 200
+    assert opened(path, "#noise").page.evaluate("document.getElementById('noise').getBoundingClientRect().top") < 200
 
 
 def test_a_link_keeps_the_filters_in_the_address(opened: Any, tmp_path: Path, record: Make) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.page.columns import pack
+from bench.report.page.data import pack
 from tests.bench.report.page.sweeps import unpacked
 
 VALUES = st.none() | st.booleans() | st.text(max_size=3) | st.integers() | st.lists(st.integers(), max_size=3)
