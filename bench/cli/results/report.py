@@ -22,13 +22,18 @@ from bench.report import markdown as reports
 from bench.report.terminal import ROWS
 from bench.text import plural
 
+STILLS = (
+    "Write the answer, the heat map and each chart as SVG and PNG: NAME-slide (16:9, for slides), NAME-light and "
+    "NAME-dark (for a README or a page)."
+)
+
 
 def report(
     folders: Results = None,
     filter: Filter = None,
     exclude: Exclude = None,
     html: Annotated[Path | None, Option(metavar="FILE", help="Write an HTML page that needs no network.")] = None,
-    stills: Annotated[Path | None, Option(metavar="DIR", help="Write the page's charts as SVG and PNG.")] = None,
+    stills: Annotated[Path | None, Option(metavar="DIR", help=STILLS)] = None,
     splice: Annotated[bool, Option("--splice", help="Renew the tables in README and docs.")] = False,
     check: Annotated[bool, Option("--check", help="Exit 1 if a table in README or docs is out of date.")] = False,
     as_csv: Csv = False,
