@@ -10,10 +10,11 @@ from bench.plans.case import Case
 from bench.plans.words import label
 from bench.records.baseline import BASELINE
 from bench.report.answer import Contest, contests_of
+from bench.report.markdown import BestWays, best_ways
 from bench.report.page import look
 from bench.report.page.encoding import Spec, channel, layer
 from bench.report.page.settings import Setting, headline
-from bench.report.rows import Row, group_rows
+from bench.report.rows import Row
 from bench.text import at_pixels, digits
 from resnet.variants import VARIANTS
 
@@ -40,28 +41,22 @@ def mark_of(row: Row, contests: list[Contest]) -> str:
 
 def answer(setting: Setting) -> Picture | None:
     """Return the images/s of each variant in its best precision, at the batch of one model with the most variants."""
-    wide = [row for row in setting.rows if not row.is_eight_bits]
-    if not wide:
+    ways = best_ways(setting.rows)
+    if ways is None:
         return None
-    model = Counter((row.case.model, row.case.image) for row in wide).most_common(1)[0][0]
-    groups = {key[2]: rows for key, rows in group_rows(wide).items() if key[:2] == model}
-    batch = max(groups, key=lambda batch: (len({row.case.variant for row in groups[batch]}), -batch))
-    best: dict[str, Row] = {}
-    for row in groups[batch]:
-        best.setdefault(row.case.variant, row)
-    first = next(iter(best.values()))
+    first = ways.rows[0]
     contests = [contest for contest in setting.contests if any(row is first for row in contest.rows)]
-    rows = [_bar(row, mark_of(row, contests)) for row in best.values()]
+    rows = [_bar(row, ways, mark_of(row, contests)) for row in ways.rows]
     legend = ["The best precision of each variant", *look.meanings(row["text"] for row in rows)]
     legend += ["a bar's line is its 95 % interval"] * any(row["low"] for row in rows)
-    of = f"{model[0]}{at_pixels(model[1])}, batch {batch}"
+    of = f"{first.case.model}{at_pixels(first.case.image)}, batch {first.case.batch}"
     return Picture(_bars(rows, f"images/s, {of}"), headline(contests), ", ".join(legend))
 
 
-def _bar(row: Row, mark: str) -> dict[str, Any]:
+def _bar(row: Row, ways: BestWays, mark: str) -> dict[str, Any]:
     low, high = row.images_per_s_interval or (None, None)
-    over = row.against if row.case.variant != BASELINE else None
-    times = f"{over.ratio.value:.2f} times {label(over.baseline)}" if over else ""
+    over = ways.over_eager.get(row.case)
+    times = f"{over.value:.2f} times {label(ways.eager.case)}" if over and ways.eager else ""
     return {
         "name": ", ".join(filter(None, (label(row.case), row.choices))),
         "variant": row.case.variant,

@@ -229,8 +229,12 @@ class Labels:
 
 
 def room(rows: Rows) -> float:
-    """Return the pixels that a panel with names at its right needs beside its drawing."""
-    return NUMBERS + 22 + LETTER * max((min(len(row["way"]), 32) for row in rows), default=0)
+    """Return the pixels that a panel with names at its right needs beside its drawing.
+
+    Where there are many ways, the page opens on one precision and launch, which names then leave out.
+    """
+    field = "way" if len({row["way"] for row in rows}) <= MAX_BARS else "variant"
+    return NUMBERS + 22 + LETTER * max((min(len(row[field]), 32) for row in rows), default=0)
 
 
 def whole_numbers(field: str, title: str, most: int) -> Spec:

@@ -5,7 +5,6 @@ A series has its values once, and places in the list of its machine's commits: a
 
 from __future__ import annotations
 
-import textwrap
 import warnings
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -224,13 +223,8 @@ def still(overview: Overview) -> Spec | None:
         "resolve": {"scale": {"x": "independent", "y": "independent"}, "axis": {"x": "independent"}},
         "spec": {"layer": _layers(), "width": 300, "height": 64},
         "config": look.config() | {"axisX": {"labels": False, "ticks": False}, "axisY": {"minExtent": 44}},
-        "background": "white",
-        "padding": 10,
-        "title": {
-            "text": textwrap.wrap(overview.finding, 110),
-            "subtitle": [*of, *([f"and {left} more that changed"] if left else [])],
-            "offset": 14,
-        },
+        "usermeta": {"panels": len(changed)},
+        "description": ", ".join([*of, *([f"and {left} more that changed"] if left else [])]),
     }
 
 

@@ -126,7 +126,7 @@ def _charts(data: PageData) -> Iterator[tuple[str, Picture, str]]:
             dataset = spec["usermeta"]["dataset"]
             if dataset == "history":
                 if still := overview.still(data.overview):
-                    yield name, over_commits(still), ""
+                    yield name, Picture(still, data.overview.finding, still["description"]), source
             elif rows := chosen(spec, data.datasets[dataset], opened if dataset == "cases" else {}):
                 yield name, _picture(name, spec, rows, opened if dataset == "cases" else {}), source
 
@@ -146,13 +146,6 @@ def _picture(name: str, spec: Spec, panels: list[Rows], opened: dict[str, str]) 
         finding(name, rows) or spec["description"],
         ": ".join(filter(None, (spec["description"], ", ".join(words)))),
     )
-
-
-def over_commits(still: Spec) -> Picture:
-    """Return the picture of a history, whose specification has its title already."""
-    title = still.pop("title")
-    title, below = (text if isinstance(text, str) else " ".join(text) for text in (title["text"], title["subtitle"]))
-    return Picture(still | {"usermeta": {"panels": 1}}, title, below)
 
 
 def chosen(spec: Spec, rows: Rows, opened: dict[str, str]) -> list[Rows]:

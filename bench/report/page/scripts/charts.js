@@ -40,8 +40,8 @@ function layout(name, width, panels) {
 
 // The height that a chart will have, so that nothing below it moves far when it is drawn.
 function heightOf(name, { panels, longest }, columns) {
-  const { height } = data.charts[name].spec;
-  return Math.ceil(panels / columns) * ((height?.step ? height.step * longest : Number(height) || 200) + 75) + 40;
+  const { spec: { height }, usermeta: { step = height?.step } } = data.charts[name];
+  return Math.ceil(panels / columns) * ((step ? step * longest : Number(height) || 200) + 75) + 40;
 }
 
 function noteOf(name, { note, more }) {
@@ -61,22 +61,25 @@ async function draw(name) {
     clear(name);
     return;
   }
-  const size = layout(name, element.clientWidth, of.panels), key = JSON.stringify(size);
+  const { dataset, step } = data.charts[name].usermeta; // the pixels of a bar, where Vega-Lite is not to work them out
+  const size = { ...layout(name, element.clientWidth, of.panels), height: step && step * of.longest }, key = JSON.stringify(size);
   const rows = of.rows.map((row) => ({ ...row }));
-  const { dataset } = data.charts[name].usermeta;
   if (picture.key === key) {
     await picture.result.view.data(dataset, rows).resize().runAsync();
   } else {
     const spec = structuredClone(data.charts[name]);
     spec.columns = size.columns;
     spec.spec.width = size.each;
-    spec.config.legend.columns = size.legend;
+    if (step) spec.spec.height = size.height;
+    spec.config.legend = { ...spec.config.legend, columns: size.legend };
     if (size.legend < 5) spec.config.legend.layout = { top: { direction: "vertical", anchor: "start" } };
     spec.datasets = { [dataset]: rows };
     picture.result?.finalize();
     picture.key = key;
     picture.result = await vegaEmbed(element, spec, { mode: "vega-lite", renderer: "svg", actions: false, ast: true, logLevel: ERRORS, tooltip: { theme: "custom" } });
   }
+  const { width, height } = element.querySelector("svg")?.viewBox.baseVal ?? {};
+  element.classList.toggle("tall", height > 1.4 * width);
   element.style.minHeight = "";
   element.classList.remove("stale");
 }
@@ -90,24 +93,28 @@ function clear(name) {
   element.classList.remove("stale");
 }
 
-// All pictures are of other filters from now on: those of nothing are emptied, the others wait until they are near.
+// Pictures are of other filters from now on; what waits keeps the room that it will need.
 function spoil() {
+  for (const picture of Object.values(pictures)) picture.stale = true;
+}
+function keepRoom() {
+  const widths = Object.fromEntries(Object.keys(pictures).map((name) => [name, byId(`chart-${name}`).clientWidth])); // read before anything is written
   for (const [name, picture] of Object.entries(pictures)) {
+    if (!picture.stale || picture.near) continue;
     const element = byId(`chart-${name}`), of = rowsOf(name);
-    picture.stale = true;
     if (!of.rows.length) {
       picture.stale = false;
       noteOf(name, of);
       clear(name);
-    } else if (!picture.near) {
-      element.style.minHeight = `${heightOf(name, of, layout(name, element.clientWidth, of.panels).columns)}px`;
+    } else {
+      element.style.minHeight = `${heightOf(name, of, layout(name, widths[name], of.panels).columns)}px`;
       element.classList.add("stale");
     }
   }
 }
 
 // One chart after the other, so that the page answers meanwhile; a newer change ends an older one's round.
-let turn = 0, drawing = false, watched = false;
+let turn = 0, drawing = false, watched = !Object.keys(pictures).length;
 async function drawNear() {
   if (drawing) return;
   drawing = true;
