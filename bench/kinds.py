@@ -44,7 +44,8 @@ KEYS: tuple[tuple[str, frozenset[str]], ...] = (
     ("file of github-action-benchmark", frozenset({"name", "unit", "value"})),  # of the first item of a list
 )
 KINDS = {kind for kind, _ in KEYS}
-BEGINNINGS = {b"\x89PNG": "PNG picture", b"PAR1": PARQUET, b"<svg": "SVG picture"}
+PICTURES = {".svg": "SVG picture", ".png": "PNG picture"}  # by the end of a file's name
+BEGINNINGS = {b"\x89PNG": PICTURES[".png"], b"PAR1": PARQUET, b"<svg": PICTURES[".svg"]}
 GENERATOR = b'<meta name="generator" content="bench report'  # of our pages, near their beginning
 HEAD = 4096  # bytes that have it
 SHOWN = 6  # keys of JSON of another kind, which name it

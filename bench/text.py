@@ -19,6 +19,9 @@ UNSEEN = re.compile(
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
+# Where a name or a sentence may go on in the next line of a cell: behind a space, and at what joins the parts of names
+JOINT = re.compile(r"(?<=\s)(?=\S)|(?<=\w-)(?=[a-z])|(?<=\w[/:_,])(?=[a-z]\w)|(?<=\w)(?=\+[a-z])")
+
 
 def digits(value: float) -> str:
     """Format a number with four significant digits; with an exponent only where a table has no room else."""
@@ -90,6 +93,23 @@ def grid(*titles: str, text: int | Collection[str] = 2, wrapped: Collection[str]
         overflow: Any = "ellipsis" if whole else "fold"  # a name without spaces is broken, and not cut
         table.add_column(title, justify="left" if left else "right", no_wrap=whole, overflow=overflow)
     return table
+
+
+def joints(line: str) -> list[str]:
+    """Return the pieces of a line that stay whole where it is broken; together they are the line."""
+    return JOINT.split(line)
+
+
+def width(text: str) -> int:
+    """Return the columns of a terminal that text takes."""
+    from rich.cells import cell_len
+
+    return max(map(cell_len, text.split("\n")))
+
+
+def least_width(text: str) -> int:
+    """Return the columns that text takes at least, broken at its joints."""
+    return max(width(piece.rstrip()) for line in text.split("\n") for piece in joints(line))
 
 
 def markdown_table(titles: Sequence[str], rows: Iterable[Iterable[str]], text: int | Collection[str] = 1) -> list[str]:

@@ -13,7 +13,7 @@ from bench.campaign.campaign import Campaign, State
 from bench.campaign.tasks import TASKS, Task, stage_of
 from bench.machine.environment import ROOT
 from bench.machine.provenance import short
-from bench.text import WORDS, grid
+from bench.text import WORDS, grid, plural
 from kernels.compiled.bundle import BUNDLE_VARIABLE, maker_of, read_head, sources_digest
 
 
@@ -48,7 +48,7 @@ def print_listing(out: Console, campaign: Campaign) -> None:
             out.print(f"{task.name}: {state.text}", markup=False, soft_wrap=True)
     missing = [task for task, state, _ in rows if not state.done]
     cost = sum(task.seconds for task in missing)
-    out.print(f"Missing: {len(missing)} tasks, {cost:.0f} s at most.")
+    out.print(f"Missing: {len(missing)} {plural(len(missing), 'task')}, {cost:.0f} s at most.")
     out.print(WORDS, style="dim")
 
 

@@ -1,19 +1,20 @@
 """A sweep's progress: a live bar with the time left on a terminal; elsewhere a line per case, and where one takes long.
 
-After each part of a sweep there is the answer so far.
+After each part of a sweep there is the answer so far. The time left goes by the plan's settings until a case has ended.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import mean
 from threading import Event, Thread
 from typing import Any
 
-from rich.markup import escape
+from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from bench.cli.console import device_line, err, err_is_quiet, hint, is_live
 from bench.machine.facts import Environment
@@ -22,30 +23,45 @@ from bench.records.record import Record
 from bench.records.speed import images_per_second
 from bench.report.answer import contests_of, describe_fastest
 from bench.report.rows import rows_from_records
+from bench.report.terminal import SENTENCES, describe_contests
 from bench.runs.turns import Events
-from bench.text import plural
+from bench.text import plural, visible
 
 SILENCE_S = 8.0  # after which a pipe gets a line on what runs
+
+
+class _Live(Bar):
+    """A bar with the time left, and below it what runs, for how long: a case's name has a line of its own."""
+
+    def __init__(self, left: Callable[[], str], running: Callable[[], str]) -> None:
+        self.left, self.running_now = left, running
+        columns = SpinnerColumn(), BarColumn(bar_width=12), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
+        super().__init__(*columns, console=err, transient=True, disable=not is_live())
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for task in self.tasks:
+            task.fields["left"] = self.left()
+        yield from super().get_renderables()
+        yield Text(visible(self.running_now()), "dim", overflow="fold")
 
 
 class Progress(Events):
     """Prints to stderr; a context manager, so that the terminal is restored however the sweep ends."""
 
     def __init__(self, title: str, env: Environment, budget_s: float = float("inf")) -> None:
-        self.ends = time.monotonic() + budget_s
+        self.began = self.last_end = time.monotonic()
+        self.ends = self.began + budget_s
+        self.expected_s: float | None = None  # of all cases to come, before any has ended
         self.total = self.count = 0
-        self.took: list[float] = []  # wall seconds, of cases at once their share, for the time left
+        self.took: list[float] = []  # wall seconds, of cases at once or in turns their share, for the time left
         self.what, self.at = "earlier records", "read"  # what started last, and its stage
-        self.since = self.told = time.monotonic()  # of that stage, and of the last line
+        self.since = self.told = self.began  # of that stage, and of the last line
         self.over = Event()
         self.running: set[Case] = set()
         self.waiting: dict[Case, float] = {}  # for turns, with the median latency in ns
         self.choices: set[str] = set()  # made in reading weights and pictures, and said already
-        self.bar = Bar(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"), console=err, transient=True, disable=not is_live(),
-        )  # fmt: skip
-        self.task = self.bar.add_task(f"{self.what} [dim]{self.at}[/]", total=None, left="")
+        self.bar = _Live(self._left, self._running)
+        self.task = self.bar.add_task("", total=None, left="")
         hint(f"{title} on {device_line(env)}")
 
     def __enter__(self) -> Progress:
@@ -73,10 +89,18 @@ class Progress(Events):
     def _break_silence(self) -> None:
         """Print what runs, and for how long in its stage, whenever nothing was printed for SILENCE_S."""
         while not self.over.wait(max(0.0, self.told + SILENCE_S - time.monotonic())):
-            now = time.monotonic()
-            if now - self.told >= SILENCE_S:
+            if time.monotonic() - self.told >= SILENCE_S:
                 count = f"[{self.count}/{self.total}] " if self.total else ""
-                self._say(f"{count}{self.what}: {self.at}, {now - self.since:.0f} s")
+                left = self._left()
+                self._say(f"{count}{self._running()}{left and f'; {left}'}")
+
+    def _running(self) -> str:
+        more = f" and {len(self.running) - 1} more" if len(self.running) > 1 else ""
+        return f"{self.what}{more}: {self.at}, {time.monotonic() - self.since:.0f} s"
+
+    def expected(self, seconds: float) -> None:
+        """Take note of how long the cases to come should take."""
+        self.began, self.expected_s = time.monotonic(), seconds
 
     def planned(self, total: int) -> None:
         self.total = total
@@ -108,8 +132,10 @@ class Progress(Events):
         """Print which of the cases that were compared is fastest, as surely as they tell by now."""
         measured = [record for record in records if record.status == "ok"]
         if len(measured) > 1 and not err_is_quiet():
+            contests = contests_of(rows_from_records(measured))
             self._say(f"So far, with {to_come} {plural(to_come, 'case')} and the last checks still to come:")
-            err.print(describe_fastest(measured, contests_of(rows_from_records(measured))), markup=False)
+            many = len(contests) > SENTENCES
+            err.print(describe_contests(contests) if many else describe_fastest(measured, contests), markup=False)
 
     def ended(self, record: Record) -> None:
         waited = self.waiting.pop(record.case, None)
@@ -121,14 +147,16 @@ class Progress(Events):
                 self.choices.add(text)
                 err.print(text, markup=False, soft_wrap=True)
         self.count += 1
-        self.took.append(record.wall_s / max(1, len(self.running)))
+        now = time.monotonic()
+        self.took.append(now - self.last_end if waited else record.wall_s / max(1, len(self.running)))
+        self.last_end = now
         self.running.discard(record.case)
-        self.bar.update(self.task, completed=self.seen, left=self._left())
+        self.bar.update(self.task, completed=self.seen)
         count = "" if err.is_terminal else f"[{self.count}/{self.total}] "
         if record.status != "ok":
             # the reason stands below the table
             colour = "dim" if record.status == "skipped" else "red"
-            err.print(f"{count}[{colour}]{record.status}[/] {escape(record.case.name)}", soft_wrap=True)
+            err.print(Text.assemble(count, (record.status, colour), f" {record.case.name}"), soft_wrap=True)
             return
         p50_ns = record.p50_ns("latency_ns")
         if p50_ns and record.throughput and not waited:
@@ -138,10 +166,21 @@ class Progress(Events):
 
     def _update(self, stage: str) -> None:
         self.at, self.since = stage, time.monotonic()
-        more = f" and {len(self.running) - 1} more" if len(self.running) > 1 else ""
-        self.bar.update(self.task, description=f"{self.what}{more} [dim]{stage}[/]")
 
     def _left(self) -> str:
-        """The time left, from the mean of what ran: fair where the order is shuffled, and no more than the budget's."""
-        seconds = min(mean(self.took) * (self.total - self.seen), max(0.0, self.ends - time.monotonic()))
+        """The time left: by the settings until a case has ended, then from the mean of what ran, within the budget.
+
+        The mean is fair where the order is shuffled.
+        """
+        now, rest = time.monotonic(), self.total - self.count
+        if self.took:
+            case_s = mean(self.took)
+            seconds = max(case_s * (rest - 1), case_s * rest - (now - self.last_end))
+        elif self.expected_s is None:
+            return ""
+        else:
+            seconds = self.began + self.expected_s - now
+            if seconds < 0:
+                return "longer than estimated"
+        seconds = min(seconds, max(0.0, self.ends - now))
         return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"

@@ -36,10 +36,12 @@ def print_records(
     as_csv: bool,
     as_markdown: bool,
     settle: Settle | None = None,
+    every: str = "",
 ) -> None:
     """Print the table of `records`; `folder` is where they have just been written, for the terminal.
 
-    `settle` makes the command that would settle what the records cannot tell; without it, they name it.
+    `settle` makes the command that would settle what the records cannot tell; without it, they name it. `every` is the
+    command that prints a table of all cases, where a long one is left out on a terminal.
     """
     settle = settle or run_again(records)
     if as_json:
@@ -49,7 +51,7 @@ def print_records(
     elif as_markdown:
         print_text(render_markdown(records, view, settle))
     else:
-        print_report(out, records, folder, settle, view)
+        print_report(out, records, folder, settle, view, every if out.is_terminal else "")
 
 
 def nothing_measured(records: list[Record]) -> int:

@@ -1,15 +1,27 @@
 """Standard output and standard error for any reader: one who leaves, as `| head` does, and one who reads ASCII alone.
 
-What nobody reads is not printed, and a character that the output's encoding lacks is printed as a question mark. Output
+What nobody reads is not printed, and a character that the output's encoding lacks is printed as a question mark, or as
+what is near it where rows are told apart by it. Output
 that cannot be written, as to a full disk, is an error in one sentence.
 """
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
 from typing import Any
+
+NEAR = {"►": ">", "≈": "~"}  # the marks of rows
+
+
+def _near(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(NEAR.get(char, "?") for char in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("near", _near)
 
 
 class _Stream(io.FileIO):
@@ -54,4 +66,4 @@ def _outliving(stream: Any) -> Any:
     except (AttributeError, OSError):  # no file
         return stream
     whole_lines = stream.isatty() or stream.line_buffering
-    return io.TextIOWrapper(buffered, stream.encoding, "replace", line_buffering=whole_lines)
+    return io.TextIOWrapper(buffered, stream.encoding, "near", line_buffering=whole_lines)

@@ -9,21 +9,34 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from bench.cli.narrow import fitted
 from bench.text import grid, markdown_cell, markdown_table, visible
+
+UNLIMITED = 1 << 16  # columns of what is no terminal
 
 
 class Screen(Console):
     """A console on which no text acts: what a field of a record or a file's name holds is shown (`visible`).
 
-    A terminal of less than 80 columns breaks a table's lines itself: digits that are cut here look like a number.
+    On a terminal a table that has no room is narrowed (`fitted`), as digits that are cut look like a number. What is no
+    terminal is as wide as its lines are, but for tables where COLUMNS says how much room there is.
     """
 
+    @property
+    def options(self) -> ConsoleOptions:
+        options = super().options
+        wide = self._width is None and not self.is_terminal and "COLUMNS" not in self._environ
+        return options.update(max_width=UNLIMITED) if wide else options
+
     def print(self, *objects: Any, crop: bool = False, **options: Any) -> None:
+        if not self.is_terminal and all(isinstance(each, str | Text | Padding) for each in objects):
+            options["soft_wrap"] = True
         super().print(*objects, crop=crop, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
@@ -32,8 +45,8 @@ class Screen(Console):
 
     def render(self, renderable: RenderableType, options: Any = None) -> Iterator[Segment]:
         """Yield what is printed; the one way out for whatever is."""
-        if isinstance(renderable, Table):
-            options = (options or self.options).update(width=max(80, (options or self.options).max_width))
+        if isinstance(renderable, Table) and renderable.show_header:
+            renderable = fitted(renderable, self, (options or self.options).max_width)
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible(text), style, control)
 

@@ -31,6 +31,7 @@ from bench.records.same import by_way, in_words
 from bench.records.speed import images_per_second
 from bench.records.store import FOLDER_ROUNDS
 from bench.stats import median_interval
+from bench.text import plural
 
 MS, S = 1e6, 1e9  # nanoseconds
 TEST = "bench/suite/test_cases.py::test_case"
@@ -106,7 +107,7 @@ def bigger_is_better(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def _entry(summary: CaseSummary, what: str, unit: str, value: float) -> dict[str, Any]:
-    counts = f"{summary.processes} processes, {summary.samples} samples"
+    counts = f"{summary.processes} {plural(summary.processes, 'process', 'processes')}, {summary.samples} samples"
     return {"name": f"{summary.case}{what}", "unit": unit, "value": value, "extra": counts}
 
 

@@ -16,6 +16,7 @@ from bench.records.fields import Agreement, Quantized, Score
 from bench.records.record import Record
 from bench.records.same import Key, choices, group_key
 from bench.stats import paired_interval, share_interval
+from bench.text import plural
 from resnet.calibration import EIGHT_BITS
 
 GATES: tuple[Agreement, ...] = ("rms_multiple", "max_multiple", "top1")  # of the gate, columns of the frame
@@ -139,7 +140,7 @@ def describe_score(score: Score) -> str:
     agree, right, less = agreement(score), accuracy(score), loss(score)
     if agree is None:
         return "has no score on record, so that what it costs is not known"
-    clauses = [f"agrees with float32 on {agree.percent()} of {agree.pictures:,} pictures"]
+    clauses = [f"agrees with float32 on {agree.percent()} of {agree.pictures:,} {plural(agree.pictures, 'picture')}"]
     if right and less:
         clauses.append(f"has {right.percent()} right, {less.points('less', 'more')} than float32")
     return " and ".join(clauses)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
@@ -12,7 +13,7 @@ from bench.records.record import Record
 from bench.records.same import by_way, in_words
 from bench.report.cells import EIGHT_BIT_MARKS, eight_bit_marks, percent_rms
 from bench.report.evidence import describe_choices
-from bench.text import at_pixels, digits, markdown_cell, markdown_table
+from bench.text import at_pixels, digits, markdown_cell, markdown_table, plural
 
 KEEPS = 0.99  # of float32's accuracy: what MLPerf asks of an inference
 MET, NOT_MET, UNKNOWN = "met", "not met", "cannot tell"
@@ -77,7 +78,7 @@ def _heading(record: Record, choices: str) -> str:
     plain, top5 = quality.accuracy(score, "plain_top1"), quality.accuracy(score, "plain_top5")
     unread = score.get("unread", 0)
     left = f" and {unread} more that could not be read" if unread else ""
-    pictures = f"{score['pictures']:,} pictures{left} ({score.get('data', '')})"
+    pictures = f"{score['pictures']:,} {plural(score['pictures'], 'picture')}{left} ({score.get('data', '')})"
     where = f"{case.model}{at_pixels(case.image)}, batch {case.batch}{choices and f', {choices}'}, {pictures}"
     if plain is None:
         return f"{where}: no labels, so that nothing is said of right answers"
@@ -140,6 +141,25 @@ def below(groups: Iterable[Sequence[Record]], share: float = KEEPS) -> str:
     clauses += [f"{mark} (prec): {text}" for mark, text in EIGHT_BIT_MARKS.items() if mark in marks]
     clauses.append("95 %: the interval of what is before it, of pictures drawn independently.")
     return " ".join(filter(None, (describe_choices(records), "; ".join(clauses))))
+
+
+def describe_scores(records: Iterable[Record], share: float) -> str:
+    """Return a sentence on how many cases keep a share of float32's right answers; without labels, on agreement."""
+    scored = list(records)
+    verdicts = Counter(keeps(record, share) for record in scored)
+    labelled = len(scored) - verdicts[None]
+    if not labelled:
+        agreed = {one.value: one for record in scored if (one := quality.agreement(record.score))}
+        ends = " to ".join(dict.fromkeys(f"{agreed[end].percent()}" for end in (min(agreed), max(agreed))))
+        return f"Of {len(scored)} {plural(len(scored), 'case')}, answers agree with float32's on {ends}; no labels."
+    kept = verdicts[MET]
+    sentence = f"{kept} of {labelled} {plural(labelled, 'case')} {plural(kept, 'keeps', 'keep')} {100 * share:g} % of "
+    sentence += "float32's right answers"
+    if lost := verdicts[NOT_MET]:
+        sentence += f"; {lost} {plural(lost, 'does', 'do')} not"
+    if open_cases := verdicts[UNKNOWN]:
+        sentence += f"; of {open_cases} it cannot be told (more --pictures may)"
+    return f"{sentence}."
 
 
 def render_accuracy(records: Sequence[Record]) -> str:

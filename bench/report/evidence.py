@@ -111,6 +111,17 @@ def _describe_gate(records: list[Record], measured: int) -> str:
     return "; ".join(clauses)
 
 
+def describe_gate(ran: Sequence[Record]) -> str:
+    """Return a sentence on how many of the cases that ran passed the gate, and how the others ended."""
+    ended = Counter(record.status for record in ran)
+    passed = ended.pop("ok", 0)
+    if not ran:
+        return "No case was checked."
+    others = ", ".join(f"{count} {status}" for status, count in ended.items())
+    cases = f"{len(ran)} {plural(len(ran), 'case')}"
+    return f"{passed} of {cases} passed the accuracy gate{others and f'; {others}'}."
+
+
 def describe_unmeasured(records: list[Record]) -> str:
     """Return the sentence of records of which none has a speed: how they ended."""
     ended = Counter(record.status for record in records if record.status != "ok")

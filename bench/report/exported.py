@@ -9,11 +9,19 @@ from bench.records import quality
 from bench.records.baseline import Against
 from bench.records.record import Record
 from bench.records.same import in_words, unusual
-from bench.records.speed import share_of_others
+from bench.records.speed import SpeedRatio, share_of_others
+from bench.report import views
 from bench.report.answer import Contest, Settle, contests_of, describe_fastest, describe_settling, settled_in_documents
+from bench.report.cells import Column
+from bench.report.recommend import OBJECTIVES, Assessment
+from bench.report.recommend_groups import Group, pareto_front
+from bench.report.recommend_runs import useful_runs
 from bench.report.rows import Row, group_without_speed, largest_batches, rows_from_records
-from bench.report.views import VIEWS
 
+ANOTHER = Column("p99 of another ≤", "p99_another_upper_ns", lambda row: row.p99_of_another)
+SPEEDS = (views.IMAGES_PER_S, views.P50, views.P99, views.P99_BOUND, views.SAMPLES)
+# of a case that is recommended
+JSON_COLUMNS = (*SPEEDS, ANOTHER, views.MEMORY, views.ENERGY, views.TOP1)
 # keys of bytes in --json that do not say so
 BYTES_WITHOUT_UNIT = ("allocator_allocated_peak", "allocator_reserved_peak", "device_process", "host_resident_peak")
 
@@ -62,7 +70,7 @@ def summary_as_json(
 def _row_as_json(row: Row) -> dict[str, Any]:
     choices = row.choices or in_words(unusual(row.records[-1])) or None
     values: dict[str, Any] = {"case": row.case.name, "choices": choices, "rounds": row.rounds}
-    for view in VIEWS.values():
+    for view in views.VIEWS.values():
         values |= {column.key: column.value(row) for column in view.columns}
     against, over_float32, quantized = row.against, row.against_float32, row.quantized
     values |= quality.score_values(row.score) | {
@@ -112,3 +120,53 @@ def contests_as_json(contests: Sequence[Contest]) -> list[dict[str, Any]]:
 def _ratio_as_json(key: str, against: Against | None) -> dict[str, Any]:
     ratio = against and against.ratio
     return {key: ratio and ratio.value, f"{key}_interval": ratio and [ratio.low, ratio.high]}
+
+
+def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
+    """Return the choice of a group, or with `listed` its Pareto front, as `--json` prints it."""
+    choice = group.choice
+    fields: dict[str, Any] = {"group": group.heading, "objective": choice.budget.objective}
+    fields |= {"disturbance": choice.disturbance or None, "evidence": choice.evidence}
+    if listed:
+        return fields | {"pareto": [_case_as_json(case) for case in pareto_front([*choice.fitting, *choice.undecided])]}
+    ratio = choice.advantage
+    return fields | {
+        "answer": choice.answer,
+        "best": choice.best and _case_as_json(choice.best),
+        "runner_up": choice.runner_up and _case_as_json(choice.runner_up),
+        "ahead": ratio and _lead_as_json(choice.challenger, ratio),
+        "clear": choice.clear,
+        "fitting": [case.row.case.name for case in choice.fitting],
+        "undecided": [_case_as_json(case) for case in choice.undecided],
+        "eight_bits_left_out": [_case_as_json(case) for case in choice.eight_bits],
+        "unmeasured": [record.case.name for record in choice.unmeasured],
+        "excluded": dict(choice.excluded),
+        "runs": [{"why": why, "command": command} for why, command in useful_runs(choice, group.folders)],
+    }
+
+
+def _lead_as_json(rival: Assessment | None, lead: SpeedRatio) -> dict[str, Any]:
+    fields: dict[str, Any] = {"over": rival and rival.row.case.name, "choices": (rival and rival.row.choices) or None}
+    fields |= {"ratio": lead.value, "interval": [lead.low, lead.high], "basis": lead.basis, "samples": lead.samples}
+    return fields
+
+
+def group_as_rows(group: Group) -> list[dict[str, Any]]:
+    """Return a row for each case that is not beyond a limit, the best first, as `--csv` prints it."""
+    choice, rows = group.choice, []
+    front = {case.row for case in pareto_front([*choice.fitting, *choice.undecided])}
+    for case in (*choice.fitting, *choice.undecided):
+        name = "best" if case is choice.best and not choice.disturbed else "within the limits"
+        unit = OBJECTIVES[choice.budget.objective].unit
+        fields = {"group": group.heading, "objective": choice.budget.objective, "unit": unit} | _case_as_json(case)
+        fields |= {"undecided": "; ".join(case.undecided), "answer": "undecided" if case.undecided else name}
+        fields |= {"beaten_by_none": case.row in front}
+        rows.append(fields)
+    return rows
+
+
+def _case_as_json(case: Assessment) -> dict[str, Any]:
+    fields: dict[str, Any] = {"case": case.row.case.name, "choices": case.row.choices or None}
+    fields |= {"value": case.value, "rounds": case.row.rounds}
+    fields |= {column.key: column.value(case.row) for column in JSON_COLUMNS} | quality.score_values(case.row.score)
+    return fields | {"undecided": case.undecided}

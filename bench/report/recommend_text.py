@@ -1,80 +1,94 @@
-"""A recommendation as text and as JSON: the choice, the evidence, the runner-up, the undecided cases."""
+"""A recommendation as text: the choice, the evidence, the runner-up, the undecided cases."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.records import quality
 from bench.records.again import NO_COMMAND
-from bench.records.speed import SpeedRatio
 from bench.report import views
 from bench.report.answer import times
-from bench.report.cells import MIB, Column
+from bench.report.cells import MIB
 from bench.report.evidence import describe_dependence
 from bench.report.recommend import OBJECTIVES, Assessment, Choice
 from bench.report.recommend_groups import Group, pareto_front
 from bench.report.recommend_runs import SHOWN, describe_case, useful_runs
 from bench.report.rows import P99, Row, all_disturbed
 from bench.stats import LEAST_OF_EACH, LEAST_PROCESSES, samples_needed, share_interval
-from bench.text import WORDS, digits, grid, plural
+from bench.text import WORDS, digits, grid, plural, visible
 
 COLUMNS = (*views.CASE, views.IMAGES_PER_S, views.P50, replace(views.P99_BOUND, title="p99 ≤ ms"), views.MEMORY)
 AGREEMENT = replace(views.TOP1, show="{:.3g}".format)
 PRICE = (views.AGREE, views.LOSS)
-SPEEDS = (views.IMAGES_PER_S, views.P50, views.P99, views.P99_BOUND, views.SAMPLES)
-ANOTHER = Column("p99 of another ≤", "p99_another_upper_ns", lambda row: row.p99_of_another)
-JSON_COLUMNS = (*SPEEDS, ANOTHER, views.MEMORY, views.ENERGY, views.TOP1)
 
 
 def print_recommendation(out: Console, groups: Sequence[Group], listed: bool) -> None:
-    """Print each group under its heading, then the legend; `listed`: the Pareto front in place of a choice."""
+    """Print each group's table and what was left out, then the legend, and last the answers.
+
+    `listed`: the Pareto front in place of a choice.
+    """
     for group in groups:
         out.print(group.heading, style="bold", markup=False)
-        _print_front(out, group) if listed else _print_choice(out, group)
-        out.print()
+        if shown := _front(group) if listed else _best_cases(group.choice):
+            out.print(_table(shown))
+            out.print()
+        _print_beside(out, group.choice)
     if rows := [case.row for group in groups for case in (*group.choice.fitting, *group.choice.promising)]:
         _print_legend(out, rows)  # of what the tables above hold
-
-
-def _print_choice(out: Console, group: Group) -> None:
-    choice, objective = group.choice, OBJECTIVES[group.choice.budget.objective]
-    best = choice.best
-    if best:
-        verb = "Choose" if choice.clear or not choice.runner_up else "Among the best, to choose:"
-        if choice.disturbed:
-            by_disturbed = objective is OBJECTIVES["throughput"] and all_disturbed(case.row for case in choice.fitting)
-            ahead = "first, by disturbed windows alone, is" if by_disturbed else "ahead in this run was"
-            verb = f"These records cannot tell, as {choice.disturbance}; {ahead}"
-        sentence = f"{verb} {describe_case(best.row)}: {digits(best.value or 0)} {objective.unit}."
-        out.print(sentence, style="bold", markup=False)
-        out.print(f"Evidence: {_evidence(best.row)}.", markup=False)
-        if choice.budget.p99_ns is not None:
-            out.print(_shown_for(best.row, choice.budget.p99_ns), markup=False)
-        out.print(_runner_up(choice), markup=False)
-    else:
-        out.print(_why_no_choice(choice), style="bold", markup=False)
-    _print_undecided(out, choice)
-    _print_beside(out, group)
-    if shown := [*choice.fitting[:SHOWN], *choice.promising[: SHOWN - 1]]:
+    for group in groups:
         out.print()
-        out.print(_table(shown))
+        if len(groups) > 1:
+            out.print(group.heading, style="bold", markup=False)
+        _print_front(out, group) if listed else _print_choice(out, group.choice)
+        _print_runs(out, group, runs=not listed or bool(group.choice.disturbed))
 
 
-def _print_beside(out: Console, group: Group, runs: bool = True) -> None:
-    """Print the evidence as below a table, what was left out, and the runs that would tell."""
-    choice = group.choice
+def _best_cases(choice: Choice) -> list[Assessment]:
+    return [*choice.fitting[:SHOWN], *choice.promising[: SHOWN - 1]]
+
+
+def _front(group: Group) -> list[Assessment]:
+    return pareto_front([*group.choice.fitting, *group.choice.undecided])
+
+
+def _print_choice(out: Console, choice: Choice) -> None:
+    """Print the undecided cases, and below them the choice, its evidence and the runner-up."""
+    objective, best = OBJECTIVES[choice.budget.objective], choice.best
+    _print_undecided(out, choice)
+    if not best:
+        out.print(_why_no_choice(choice), style="bold", markup=False)
+        return
+    verb = "Choose" if choice.clear or not choice.runner_up else "Among the best, to choose:"
+    if choice.disturbed:
+        by_disturbed = objective is OBJECTIVES["throughput"] and all_disturbed(case.row for case in choice.fitting)
+        ahead = "first, by disturbed windows alone, is" if by_disturbed else "ahead in this run was"
+        verb = f"These records cannot tell, as {choice.disturbance}; {ahead}"
+    sentence = f"{verb} {describe_case(best.row)}: {digits(best.value or 0)} {objective.unit}."
+    out.print(sentence, style="bold", markup=False)
+    out.print(f"Evidence: {_evidence(best.row)}.", markup=False)
+    if choice.budget.p99_ns is not None:
+        out.print(_shown_for(best.row, choice.budget.p99_ns), markup=False)
+    out.print(_runner_up(choice), markup=False)
+
+
+def _print_beside(out: Console, choice: Choice) -> None:
+    """Print the evidence as below a table, and what was left out."""
     if choice.evidence:
-        out.print(choice.evidence, markup=False)
+        out.print(choice.evidence, style="dim", markup=False)
     if choice.eight_bits:
         out.print(_left_in_eight_bits(choice), markup=False)
     for reason, count in choice.excluded.most_common():
         out.print(f"Left out: {count} {plural(count, 'case')}, {reason}.", style="dim", markup=False)
-    for why, command in useful_runs(choice, group.folders) if runs else ():
+
+
+def _print_runs(out: Console, group: Group, runs: bool) -> None:
+    """Print the runs that would tell."""
+    for why, command in useful_runs(group.choice, group.folders) if runs else ():
         words = command.startswith(NO_COMMAND)
         out.print(f"{why}: no command says all of it, but {command}" if words else f"{why}:", markup=False)
         if not words:
@@ -93,7 +107,7 @@ def _left_in_eight_bits(choice: Choice) -> str:
 
 def _print_front(out: Console, group: Group) -> None:
     choice, cases = group.choice, [*group.choice.fitting, *group.choice.undecided]
-    front, doubt, eight_bits = pareto_front(cases), "", any(case.row.is_eight_bits for case in cases)
+    front, doubt, eight_bits = _front(group), "", any(case.row.is_eight_bits for case in cases)
     if choice.disturbed:
         doubt = f" Which these are is not known, as {choice.disturbance}."
     elif len(cases) > 1 and not any(case.row.images_per_s_interval for case in cases):
@@ -101,11 +115,9 @@ def _print_front(out: Console, group: Group) -> None:
     out.print(
         f"No limit is set: of {len(cases)} {plural(len(cases), 'case')}, {len(front)} that no other beats in "
         f"throughput, latency and memory (and energy{', and in 8 bits agreement' * eight_bits}) at once.{doubt}",
+        style="bold",
         markup=False,
     )
-    _print_beside(out, group, runs=choice.disturbed)
-    out.print()
-    out.print(_table(front))
 
 
 def _why_no_choice(choice: Choice) -> str:
@@ -170,56 +182,6 @@ def _print_undecided(out: Console, choice: Choice) -> None:
         out.print(f"Undecided: {count} {plural(count, 'case')}: {reason}.", markup=False)
 
 
-def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
-    """Return the choice of a group, or with `listed` its Pareto front, as `--json` prints it."""
-    choice = group.choice
-    fields: dict[str, Any] = {"group": group.heading, "objective": choice.budget.objective}
-    fields |= {"disturbance": choice.disturbance or None, "evidence": choice.evidence}
-    if listed:
-        return fields | {"pareto": [_case_as_json(case) for case in pareto_front([*choice.fitting, *choice.undecided])]}
-    ratio = choice.advantage
-    return fields | {
-        "answer": choice.answer,
-        "best": choice.best and _case_as_json(choice.best),
-        "runner_up": choice.runner_up and _case_as_json(choice.runner_up),
-        "ahead": ratio and _lead_as_json(choice.challenger, ratio),
-        "clear": choice.clear,
-        "fitting": [case.row.case.name for case in choice.fitting],
-        "undecided": [_case_as_json(case) for case in choice.undecided],
-        "eight_bits_left_out": [_case_as_json(case) for case in choice.eight_bits],
-        "unmeasured": [record.case.name for record in choice.unmeasured],
-        "excluded": dict(choice.excluded),
-        "runs": [{"why": why, "command": command} for why, command in useful_runs(choice, group.folders)],
-    }
-
-
-def _lead_as_json(rival: Assessment | None, lead: SpeedRatio) -> dict[str, Any]:
-    fields: dict[str, Any] = {"over": rival and rival.row.case.name, "choices": (rival and rival.row.choices) or None}
-    fields |= {"ratio": lead.value, "interval": [lead.low, lead.high], "basis": lead.basis, "samples": lead.samples}
-    return fields
-
-
-def group_as_rows(group: Group) -> list[dict[str, Any]]:
-    """Return a row for each case that is not beyond a limit, the best first, as `--csv` prints it."""
-    choice, rows = group.choice, []
-    front = {case.row for case in pareto_front([*choice.fitting, *choice.undecided])}
-    for case in (*choice.fitting, *choice.undecided):
-        name = "best" if case is choice.best and not choice.disturbed else "within the limits"
-        unit = OBJECTIVES[choice.budget.objective].unit
-        fields = {"group": group.heading, "objective": choice.budget.objective, "unit": unit} | _case_as_json(case)
-        fields |= {"undecided": "; ".join(case.undecided), "answer": "undecided" if case.undecided else name}
-        fields |= {"beaten_by_none": case.row in front}
-        rows.append(fields)
-    return rows
-
-
-def _case_as_json(case: Assessment) -> dict[str, Any]:
-    fields: dict[str, Any] = {"case": case.row.case.name, "choices": case.row.choices or None}
-    fields |= {"value": case.value, "rounds": case.row.rounds}
-    fields |= {column.key: column.value(case.row) for column in JSON_COLUMNS} | quality.score_values(case.row.score)
-    return fields | {"undecided": case.undecided}
-
-
 def _evidence(row: Row) -> str:
     """Return what the records show of a case beside the objective, and from how many samples."""
     clauses = [f"{row.rounds} {plural(row.rounds, 'process', 'processes')}", _tail(row)]
@@ -240,7 +202,7 @@ def _tail(row: Row) -> str:
     p99 = row.p99
     if not p99:
         few = " that follow each other" * (row.samples >= samples_needed(P99))
-        return f"p99 not known ({row.samples:,} samples{few})"
+        return f"p99 not known ({row.samples:,} {plural(row.samples, 'sample')}{few})"
     of, another = "this process" if row.rounds == 1 else "these processes", row.p99_of_another
     count = f"{row.samples:,} samples{describe_dependence(p99.samples, p99.independent)}"
     tail = f"p99 of {of} {digits(p99.value / 1e6)} ms, with 99 % confidence at most {digits(p99.upper / 1e6)} ({count})"
@@ -277,9 +239,11 @@ def _table(cases: Sequence[Assessment]) -> Table:
     has = {column: any(column.value(case.row) is not None for case in cases) for column in (views.ENERGY, *PRICE)}
     quality_columns = [column for column in PRICE if has[column]] or [AGREEMENT]
     columns = [*COLUMNS, *quality_columns, *([views.ENERGY] if has[views.ENERGY] else [])]
-    table = grid(*(column.title for column in columns), "", wrapped=["variant"])
+    undecided = any(case.undecided for case in cases)
+    table = grid(*(column.title for column in columns), *[""] * undecided, wrapped=["variant"])
     for case in cases:
-        table.add_row(*(column.cell(case.row) for column in columns), "undecided" if case.undecided else "")
+        cells = [*(column.cell(case.row) for column in columns), "undecided" if case.undecided else ""]
+        table.add_row(*map(Text, map(visible, cells[: len(table.columns)])))
     return table
 
 

@@ -56,6 +56,7 @@ SAMPLES = Column("samples", "samples", lambda row: row.samples)
 P99 = Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, ms)
 P99_BOUND = Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, ms)
 IMAGES_PER_S = Column("images/s", "images_per_s", lambda row: row.images_per_s, digits, mark=cells.disturbed)
+VS_EAGER = Column("vs eager", "vs_eager", lambda row: row.against, cells.times_eager)
 DISTURBED = {"!": "every window was disturbed, and no ratio rests on it"}
 OTHER_LAUNCH = {"^": "over the other launch", "?": "wider than 100 %"}
 AGREEMENT = "agree: percent of further pictures with float32's top class, ± the longer half of its 95 % interval"
@@ -84,7 +85,7 @@ VIEWS = {
             P50,
             Column("±%", "p50_half_width", cells.noise, cells.half_width),
             IMAGES_PER_S,
-            Column("vs eager", "vs_eager", lambda row: row.against, cells.times_eager),
+            VS_EAGER,
             MEMORY,
             Column("error", "rms_multiple", lambda row: row.worst("rms_multiple"), "{:.1f}".format),
         ),

@@ -20,8 +20,8 @@ LEGEND = (
 KERNELS_LEGEND = f"us: the median over executions; share: of the whole. {WORDS}"
 SUMS = (("sum", "sum_us"), ("not in any layer", "outside_us"), ("whole", "whole_us"))
 AGAINST_LEGEND = (
-    "The largest differences first; a negative one: the first case is faster; ~: within the noise. What only one of "
-    f"them tells apart is in the sums alone. {WORDS}"
+    "rival us: of the case behind --against; the largest differences first; a negative one: the first case is faster; "
+    f"~: within the noise. What only one of them tells apart is in the sums alone. {WORDS}"
 )
 
 
@@ -80,9 +80,9 @@ def _error(timed: JsonObject) -> str:
 def print_layer_comparison(out: Console, timed: JsonObject) -> None:
     """Print the layers of two cases side by side, the largest difference first."""
     other = timed["against"]
-    for case in (timed, other):
-        _head(out, case)
-    table = _grid(("layer", "us", "against us", "difference us", "percent"))
+    _head(out, timed)
+    _head(out, other, "the rival, ")
+    table = _grid(("layer", "us", "rival us", "difference us", "percent"))
     for row in timed["compared"]:
         difference, percent = _difference(row["us"], row["against_us"])
         within = "" if row["sure"] else "~"
@@ -102,18 +102,14 @@ def print_layer_comparison(out: Console, timed: JsonObject) -> None:
     out.print(AGAINST_LEGEND, style="dim", markup=False)
 
 
-def _head(out: Console, timed: JsonObject) -> None:
+def _head(out: Console, timed: JsonObject, role: str = "") -> None:
     gpu = f", {_us(timed['gpu_us'])} us on the GPU without the launching" if timed["gpu_us"] else ""
     whole = f"{_us(timed['whole_us'])} us, the median of {timed['executions']}"
-    out.print(f"{timed['case']}: {whole}{gpu}", style="bold", markup=False)
+    out.print(f"{role}{timed['case']}: {whole}{gpu}", style="bold", markup=False)
 
 
 def _grid(titles: tuple[str, ...]) -> Table:
-    """Return an empty table whose column of kernels, long names, takes the width that the others leave."""
-    table = grid(*titles, text=("layer", "bound", "kernels"))
-    if titles[-1] == "kernels":
-        table.expand, table.columns[-1].ratio = True, 1
-    return table
+    return grid(*titles, text=("layer", "bound", "kernels"), wrapped=("kernels",))
 
 
 def _kernels(row: JsonObject) -> str:

@@ -31,6 +31,7 @@ from bench.runs.process import Ask, checked, request
 from bench.runs.restart import at_once, reason_to_retry, withhold
 from bench.runs.standing import References, Turn, compared, earlier_records, rounds_of, standing, without
 from bench.runs.turns import Ended, Events, Group, Member, next_turn
+from bench.text import at_pixels
 from resnet.variants import find_variant
 
 
@@ -260,7 +261,8 @@ class Sweep:
             compile_ahead(ahead, self.env, self._budget.left_s(), self.events)
 
     def _make_references(self, cases: list[Case]) -> process.Answer[ReferenceAnswer]:
-        self.events.starts(f"making references for {cases[0].model} at {cases[0].image}")
+        whose = f"{cases[0].model}{at_pixels(cases[0].image)}"
+        self.events.starts(f"float64 reference answers of {whose}, that every case is checked against")
         settings, data = self.plan.settings, labels_in(cases[0].model, self.data)
         job = reference_job(cases, settings, device(self.env), self.seed, self.source, self.plan.build)
         job = replace(job, data=data, scored=settings.score_pictures) if data else job

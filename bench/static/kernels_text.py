@@ -11,7 +11,7 @@ from bench.lines import Line
 from bench.static import kernels
 from bench.static.kernel_changes import ORDER, Change
 from bench.static.kernels import Accepted, Entry, is_fp32
-from bench.text import WORDS, grid
+from bench.text import WORDS, grid, plural
 
 LISTED = 20  # changes of a kind, beside regressions
 # kernels that many configurations share
@@ -31,7 +31,8 @@ def summary(now: Accepted) -> list[str]:
     archs = sorted({entry.arch for entry in entries})
     uses = sum(len(entry.uses) for entry in entries)
     lines = [
-        f"{len(entries) - len(failed)} of {len(entries)} kernels compiled, for {', '.join(f'sm_{a}' for a in archs)} "
+        f"{len(entries) - len(failed)} of {len(entries)} {plural(len(entries), 'kernel')} compiled, "
+        f"for {', '.join(f'sm_{a}' for a in archs)} "
         f"and {uses} uses by layers, with triton {now.triton}."
     ]
     spilled = [facts for entry in entries if (facts := entry.facts) and facts.spills]

@@ -23,6 +23,7 @@ from bench.static.kernel_changes import as_json as changes_as_json
 from bench.static.kernel_changes import compare_kernels, refused
 from bench.static.kernels import Accepted, matching_entries
 from bench.static.kernels_text import change_lines, kernel_lines
+from bench.text import plural
 from bench.tuning.bundle import CAP
 from kernels.table import Table
 
@@ -96,6 +97,6 @@ def _compile(archs: list[int], globs: list[str], tables: list[Path]) -> Accepted
 
 def _save(now: Accepted, path: Path) -> None:
     now.save(path)
-    hint(f"Accepted: {len(now.entries)} kernels at {now.commit}, in {path}")
+    hint(f"Accepted: {len(now.entries)} {plural(len(now.entries), 'kernel')} at {now.commit}, in {path}")
     if now.commit.endswith("+"):
         hint("The + says that this checkout has changes: the commit alone does not make these kernels.")

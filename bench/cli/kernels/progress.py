@@ -9,6 +9,7 @@ from rich.progress import Progress as Bar
 from rich.status import Status
 
 from bench.cli.console import err, hint, is_live
+from bench.text import plural
 from bench.tuning.trials import Trial
 
 
@@ -28,7 +29,7 @@ class CompileBar(Bar):
         self.update(self.task, completed=done, total=total, description=name[: err.width - 40])
         if not err.is_terminal and 10 * done // total > self.tenth:
             self.tenth = 10 * done // total
-            hint(f"compiled {done} of {total} layers")
+            hint(f"compiled {done} of {total} {plural(total, 'layer')}")
 
 
 class TuneLog:

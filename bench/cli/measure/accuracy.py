@@ -74,7 +74,7 @@ def accuracy(
     elif as_csv:
         print_csv(accuracy_rows(records, share))
     else:
-        print_accuracy(console_for(as_markdown), records, share)
+        print_accuracy(console_for(as_markdown), records, share, None if as_markdown else folder)
     save_as(save, [folder])
     kept = set() if keep is None else {keeps(record, keep) for record in records if record.status == "ok"}
     undecided = UNDECIDED if kept & {UNKNOWN, None} else 0

@@ -11,6 +11,7 @@ from bench.cli.console import device_line
 from bench.cli.tables import Column, console_for, print_table
 from bench.commands import command_line
 from bench.machine.facts import Environment
+from bench.text import plural
 
 COLUMNS = (
     Column("name", "name", text=True),
@@ -34,7 +35,7 @@ def print_catalogue(catalogue: dict[str, list[dict[str, Any]]], env: Environment
             mark = "[green]runs   [/]" if row["runs"] else "[yellow]skipped[/]"
             out.print(f"{mark} {escape(row['name'])}{escape(_extent(row))}")
             reason = f" [dim]({escape(row['reason'])})[/]" if row["reason"] else ""
-            out.print(Padding(f"{escape(row['why'])}{reason}", (0, 0, 0, 8)))
+            out.print(Padding(f"{escape(row['why'])}{reason}", (0, 0, 0, 8), expand=False))
     examples = command_line("list", "quick"), command_line("list", "resnet18", "--batch", "1,8")
     out.print(f"\nThe cases of a plan, a name or axes: {', '.join(examples)}", markup=False, soft_wrap=True)
 
@@ -42,5 +43,5 @@ def print_catalogue(catalogue: dict[str, list[dict[str, Any]]], env: Environment
 def _extent(row: dict[str, Any]) -> str:
     """Return how much of a row this machine runs: a plan's cases, the precisions of a variant."""
     if "cases" in row:
-        return f"  {row['cases_here']} of {row['cases']} cases here"
+        return f"  {row['cases_here']} of {row['cases']} {plural(row['cases'], 'case')} here"
     return f"  {', '.join(row['precisions'])}" if row.get("precisions") else ""

@@ -76,7 +76,9 @@ def run_sweep(sweep: Sweep, shown: Console = out) -> list[Record]:
     with Progress(plan.name, sweep.env, sweep.budget_s) as events:
         if plan.timed and plan.name in plan_names() and not err_is_quiet():
             err.print(plan.why, markup=False)
-        if plan.timed and (time := estimate_sweep(sweep)).executions:
+        time = estimate_sweep(sweep)
+        events.expected(time.seconds)
+        if plan.timed and time.executions:
             tell(f"{time}.")
         sweep.events = events
         try:

@@ -47,5 +47,5 @@ def verify(
     elif as_csv:
         print_csv(gate_rows(records))
     else:
-        print_gate(console_for(as_markdown), records)
+        print_gate(console_for(as_markdown), records, None if as_markdown else folder)
     raise typer.Exit(exit_code(records))

@@ -13,10 +13,11 @@ from bench.cli.console import answer_code, hint, tell
 from bench.cli.options import Csv, Exclude, Filter, Json, Markdown
 from bench.cli.tables import console_for, print_csv, print_json
 from bench.errors import FAILED, UNDECIDED
+from bench.report.exported import group_as_json, group_as_rows
 from bench.report.recommend import GIB, OBJECTIVES, Budget
 from bench.report.recommend_groups import choose_by_group
 from bench.report.recommend_runs import useful_runs
-from bench.report.recommend_text import group_as_json, group_as_rows, print_recommendation
+from bench.report.recommend_text import print_recommendation
 
 
 def recommend(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from bench.cli.again import again
 from bench.cli.chosen import Results, Save, chosen_folders, print_runs, save_as, store_of_runs
 from bench.cli.console import damage_on_stderr, read_records
 from bench.cli.options import Csv, Exclude, Filter, Json, Markdown
@@ -18,6 +19,7 @@ from bench.errors import FAILED, ArgumentError
 from bench.machine.environment import ROOT
 from bench.records.frame import export_parquet
 from bench.report import markdown as reports
+from bench.report.terminal import ROWS
 from bench.text import plural
 
 
@@ -34,6 +36,7 @@ def report(
     save: Save = None,
     parquet: Annotated[Path | None, Option(metavar="FILE", help="Write every record as Parquet.")] = None,
     view: ViewName = None,
+    every: Annotated[bool, Option("--all", help=f"On a terminal, too, all cases of more than {ROWS}.")] = False,
     as_json: Json = False,
 ) -> None:
     """The table of results folders, or a page with charts; or the tables inside this checkout's documents.
@@ -67,7 +70,8 @@ def report(
     if parquet or html or stills:
         return
     records = read_records(folders, filter or (), exclude or (), brief=True)
-    print_records(records, None, view or "", as_json, as_csv, as_markdown)
+    all_of_them = "" if every else again(every=True)
+    print_records(records, None, view or "", as_json, as_csv, as_markdown, every=all_of_them)
     if nothing := nothing_measured(records):
         raise typer.Exit(nothing)
 

@@ -20,11 +20,12 @@ from typing import Any
 
 from bench.errors import UnableError
 from bench.plans.case import Case
+from bench.records import same
 from bench.report.page import look, sections
 from bench.report.page.columns import pack, pack_column
 from bench.report.page.contests import opening, settling
 from bench.report.page.data import POINTS, PageData, gather
-from bench.report.page.settings import depth
+from bench.report.page.settings import chooser, depth
 from bench.report.page.words import HEADINGS, MARKS, WORDS, all_columns, column_words, meanings
 from bench.report.rows import Row
 from bench.report.views import VIEWS
@@ -78,7 +79,8 @@ def _render(folders: list[str | Path]) -> str:
         settings=summaries,
         drawn=drawn,
         damage=data.damage,
-        of_history=data.of_history,
+        overview=data.overview,
+        chooser=chooser(data.settings),
         views=VIEWS,
         words=WORDS,
         marks=MARKS,
@@ -86,12 +88,18 @@ def _render(folders: list[str | Path]) -> str:
         columns=all_columns(column_words([row for setting in data.settings for row in setting.rows])),
         split_words=MARKED.split,
         records=len(data.records),
-        folders=[str(folder) for folder in folders],
+        folders=_some(folders),
         points=POINTS,
         data=script_json(shown(_content(data, specs) | {"missing": [summary["missing"] for summary in summaries]})),
         library=library,
         script=script,
     )
+
+
+def _some(folders: list[str | Path]) -> str:
+    """Return the folders in words: the first and the last of many."""
+    names = [str(folder) for folder in folders]
+    return ", ".join(names) if len(names) < 7 else f"{len(names)} folders, {names[0]} to {names[-1]}"
 
 
 def shown(value: Any) -> Any:
@@ -117,6 +125,8 @@ def _content(data: PageData, specs: dict[str, Any]) -> dict[str, Any]:
         "headings": HEADINGS,
         "marks": MARKS,
         "charts": specs,
+        "machines": data.overview.machines,
+        "machine": [same.machine_label(setting.key) for setting in data.settings],
         "axes": _axes(data),
         "contests": pack(data.contests),
         "openings": [opening(cases) for cases in of_settings],

@@ -203,4 +203,4 @@ def case_floors(rows: Rows) -> Spec:
     """Return the floor of the whole network as a share of the latency of each way."""
     x = channel("of_floor:Q", title="% of the floor, of p50 latency", axis=PERCENT)
     bars = layer("bar", {"x": x, "fill": Encodings(rows).colour, "tooltip": TOOLTIP}, height=encoding.BAR - 6)
-    return encoding.bars_by_way(bars, "', ' + format(datum.of_floor, '.0%')")
+    return encoding.bars([bars], "', ' + format(datum.of_floor, '.0%')")

@@ -5,6 +5,10 @@ import io
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.table import Table
+from rich.text import Text
 from typer.testing import CliRunner
 
 from bench.cli import app
@@ -49,16 +53,59 @@ def test_markdown_is_the_table_that_the_terminal_shows(capsys: Captured) -> None
     assert capsys.readouterr().out.splitlines() == ["name     p50 ms", "a|b, c     1.23", "[bold]x       -"]
 
 
-@pytest.mark.parametrize("wrapped", [(), ("variant",)])
-def test_no_value_is_cut_where_the_terminal_is_narrow(wrapped: tuple[str, ...]) -> None:
+def drawn(table: Table, width: int | None = None, terminal: bool = True) -> list[str]:
     file = io.StringIO()
-    table = grid("variant", "images/s", "vs eager", wrapped=wrapped)
-    table.add_row("channels-last-amp", "1888.37", "1.78±9%")
-    Screen(file=file, width=20).print(table)
-    assert [line.rstrip() for line in file.getvalue().splitlines()] == [
-        "variant           images/s vs eager",
-        "channels-last-amp 1888.37   1.78±9%",
+    Screen(file=file, width=width, force_terminal=terminal, no_color=True, color_system=None).print(table)
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def test_where_a_terminal_has_no_room_for_columns_each_row_is_a_block() -> None:
+    table = grid("", "variant", "images/s", "vs eager", text={"", "variant"})
+    table.add_row(">", "channels-last-amp", "1888.37", "1.78±9%")
+    table.add_row("", "eager", "9.1", "1.00")
+    assert drawn(table, 30) == [
+        "> channels-last-amp",
+        "  images/s 1888.37",
+        "  vs eager 1.78±9%",
+        "eager",
+        "  images/s     9.1",
+        "  vs eager    1.00",
     ]
+    assert drawn(table, 36)[1] == "  images/s 1888.37  vs eager 1.78±9%"
+    assert drawn(table, 80)[0].split() == ["variant", "images/s", "vs", "eager"]
+
+
+def test_words_are_broken_at_joints_and_numbers_and_names_of_whole_columns_never() -> None:
+    table = grid("variant", "images/s", "loss", wrapped=("variant", "loss"), text=1)
+    table.add_row("channels-last-amp+graph", "1,888.37", "-0.4±1.0")
+    assert drawn(table, 32) == [
+        "variant        images/s     loss",
+        "channels-last- 1,888.37 -0.4±1.0",
+        "amp+graph",
+    ]
+
+
+@given(st.lists(st.tuples(*[st.text("ab-/_ ±.1", max_size=12)] * 4), max_size=5), st.integers(8, 60), st.booleans())
+def test_nothing_of_a_table_is_lost_at_any_width(rows: list[tuple[str, ...]], width: int, terminal: bool) -> None:
+    table = grid("a", "bb", "c c", "d", wrapped=("a", "d"))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    text = "".join("".join(drawn(table, width, terminal)).split())
+    assert "…" not in text
+    for sign in "1±_/":
+        assert text.count(sign) == sum("".join(row).count(sign) for row in rows)
+
+
+def test_what_is_no_terminal_is_as_wide_as_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table = grid("case", "reason", text=2, wrapped=("reason",))
+    table.add_row("x" * 60, "why " * 30)
+    assert len(drawn(table, terminal=False)) == 2
+    monkeypatch.setenv("COLUMNS", "40")
+    assert len(drawn(table, terminal=False)) > 2
+    file = io.StringIO()
+    Screen(file=file).print("a sentence " * 20)
+    assert file.getvalue().count("\n") == 1  # whatever COLUMNS says
 
 
 def test_markdown_keeps_sentences_headings_and_blocks(capsys: Captured) -> None:

@@ -41,8 +41,7 @@ def test_an_answer_so_far_says_how_much_is_to_come_and_no_more_than_its_windows(
         )
         lines = capfd.readouterr().err.splitlines()[-4:]
         assert "So far, with 4 cases and the last checks still to come:" in lines
-        assert said in " ".join(" ".join(lines).split())
-        assert max(map(len, lines)) <= 80
+        assert said in lines[-1]  # a sentence is one line where stderr is no terminal
     Progress("quick", here).so_far([record("resnet50/eager/fp32/b1/i224/stream")], 4)
     assert "So far" not in capfd.readouterr().err  # one alone is no answer
 

@@ -11,11 +11,10 @@ from bench.cli.reported import run_again
 from bench.errors import StoreError
 from bench.records.record import SAMPLES, Record
 from bench.records.store import CHECKED, WATCHED, Brief, Store, read_folders
-from bench.report.exported import report_as_json, report_as_rows
+from bench.report.exported import group_as_json, report_as_json, report_as_rows
 from bench.report.markdown import render_markdown
 from bench.report.recommend import OBJECTIVES, Budget, choose
 from bench.report.recommend_groups import Group
-from bench.report.recommend_text import group_as_json
 from bench.report.views import VIEWS
 from tests.bench.records.written import quick, write
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bench.records.record import Record
+from bench.report.exported import group_as_json
 from bench.report.recommend import (
     GIB,
     MAX_SAMPLES,
@@ -23,7 +24,7 @@ from bench.report.recommend import (
 )
 from bench.report.recommend_groups import Group, pareto_front
 from bench.report.recommend_runs import rounds_to_separate, useful_runs
-from bench.report.recommend_text import agreement_bound, differing_axes, group_as_json, print_recommendation
+from bench.report.recommend_text import agreement_bound, differing_axes, print_recommendation
 from bench.report.rows import rows_from_records
 from bench.stats import quantile_places, samples_needed
 from tests.bench.report.shown import windows

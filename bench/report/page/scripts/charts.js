@@ -1,7 +1,8 @@
 // Charts: each is drawn when it comes near the window, and again when the filters have changed since.
 
 const ERRORS = 1; // vega.Error: a panel without values for a layer is a warning, and often so
-const pictures = Object.fromEntries(Object.keys(data.charts).map((name) => [name, { panels: PANELS, near: false, stale: true }]));
+const drawnUnasked = Object.keys(data.charts).filter((name) => !data.charts[name].usermeta.opened); // others wait for a reader
+const pictures = Object.fromEntries(drawnUnasked.map((name) => [name, { panels: PANELS, near: false, stale: true }]));
 
 // The lines (or bars) of a panel that are drawn: at most `most`, those with the least `rank` of any of their rows, the
 // first of equals; eager's best takes the last place where it would be left out, as all others are read against it.
