@@ -138,6 +138,8 @@ def _picture(name: str, spec: Spec, panels: list[Rows], opened: dict[str, str]) 
     still = deepcopy(spec) | {"datasets": {meta["dataset"]: rows}, "columns": len(panels)}
     bars = max(len({row[meta["line"]] for row in panel}) for panel in panels)
     still["usermeta"] |= {"panels": len(panels), "bars": bars}
+    if step := meta.get("step"):
+        still["spec"]["height"] = step * bars
     still["config"]["legend"] |= {"layout": {"top": {"direction": "vertical", "anchor": "start"}}}
     words = [word for axis, word in opened.items() if axis not in meta["free"]]
     words += [f"the {meta['most']} fastest, and eager"] * bool(meta["most"])
@@ -231,6 +233,8 @@ def fitted(spec: str, width: float, height: float) -> tuple[str, float, float]:
         view["width"] = _grown(view["width"], (width - wide) / columns)
         if height and isinstance(view["height"], dict):
             view["height"]["step"] = max(12, min(48, view["height"]["step"] + (height - high) / rows / meta["bars"]))
+        elif height and (step := meta.get("step")):
+            view["height"] = max(step * meta["bars"], _grown(view["height"], (height - high) / rows))
         elif height:
             view["height"] = _grown(view["height"], (height - high) / rows)
         svg, wide, high = _drawn(still)
