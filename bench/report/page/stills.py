@@ -31,6 +31,7 @@ from bench.report.page.settings import Setting
 
 SOFTWARE = ("torch", "onnxruntime", "onnxruntime-gpu", "openvino")  # that a picture names where it was used
 WIDE = {"bold": 0.58, "normal": 0.52}  # of a letter, in parts of its size: what few fonts exceed on average
+SLIDE_BARS = 24
 LEAST, MOST = 90, 1200  # pixels that a panel may get
 
 
@@ -102,7 +103,8 @@ def save_stills(folders: Iterable[str | Path], target: Path) -> list[Path]:
     data = gather(folders)
     files = []
     for name, picture, source in (*_answers(data.settings[0]), *_charts(data)):
-        for frame in FRAMES:
+        # more bars than a slide has room for are pictures of documents alone
+        for frame in FRAMES if picture.spec.get("usermeta", {}).get("bars", 0) <= SLIDE_BARS else FRAMES[1:]:
             svg = framed(picture, source, frame)
             png = vl_convert.svg_to_png(svg, scale=frame.dense)
             for suffix, content in ((".svg", svg.encode()), (".png", png)):
