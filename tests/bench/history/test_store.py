@@ -133,7 +133,7 @@ def test_the_command(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert plain["changes"][0]["ratio"] == pytest.approx(2, rel=0.01)
     table = runner.invoke(app, ["history", str(store), "--metric", "latency", "--markdown"]).stdout
     assert "**1 worse at 0000000000 (2026-01-06), after 0000000000**" in table
-    assert re.search(rf"\| `{CASE}` \| latency \| [\d.]+ ms \| \+100 %", table)
+    assert re.search(rf"\| `{CASE}` \| latency [\d.]+ ms \| \+100 %", table)
     assert table.startswith("**1 series over 9 commits: 1 changed, 1 for the worse.")
     assert runner.invoke(app, ["history", str(store), "--metric", "speed"]).exit_code == 2
     nowhere = runner.invoke(app, ["history", str(store), "--metric", "energy"])
