@@ -13,9 +13,13 @@ WIDTH = 270  # of the narrowest: wider ones only move names apart
 LETTER, LINE, GAP = 5.8, 12, 7  # pixels of a name's letters and lines, and to its point
 LEGEND = 52, 150  # pixels of the corner with the roofs' names: nothing lies as high
 NO_ROOFS = "no roofs: bench ceilings measures them"
+STEPS = 24  # of a roof, as places where no name had better be
 NAMED = 5  # layers with a name: those with the most time
 # how a name is aligned, and how far from its point
-SIDES = (("left", GAP, 0), ("right", -GAP, 0), ("center", 0, -GAP - 4), ("center", 0, GAP + 4))
+SIDES = (
+    *(("left", GAP, 0), ("right", -GAP, 0), ("center", 0, -GAP - 4), ("center", 0, GAP + 4)),
+    *(("left", GAP, GAP), ("left", GAP, -GAP), ("right", -GAP, GAP), ("right", -GAP, -GAP)),
+)
 
 Row = dict[str, Any]
 Side = tuple[str, int, int]
@@ -28,7 +32,7 @@ def add_roofs(rows: Sequence[Row], roofs: Roofs | None, precision: str) -> None:
     if not points:
         return
     x_from, x_to = min(row["intensity"] for row in points) / 2, 2 * max(row["intensity"] for row in points)
-    y_from, top = min(row["rate_low"] for row in points) / 2, max(row["rate_high"] for row in points)
+    y_from, top = min(row["rate"] for row in points) / 2, max(row["rate"] for row in points)
     points[0]["roofs"] = NO_ROOFS
     if roofs:
         x_to, top = max(x_to, 2 * roofs.flops / roofs.bandwidth), max(top, roofs.flops)
@@ -41,28 +45,35 @@ def add_roofs(rows: Sequence[Row], roofs: Roofs | None, precision: str) -> None:
         names += [f"cache, dashed: {_si(roofs.cache)}B/s"] if roofs.cache else []
         points[0]["roofs"] = "; ".join(names)
     y_to = y_from * (top / y_from) ** (HEIGHT / (HEIGHT - LEGEND[0]))
+    for row in points:
+        row |= {"rate_low": max(row["rate_low"], y_from), "rate_high": min(row["rate_high"], top)}
     points[0] |= {"frame_x": [x_from, x_to], "frame_y": [y_from, y_to]}
-    place_names(points, (x_from, x_to), (y_from, y_to))
+    steps = (x_from * (x_to / x_from) ** (step / STEPS) for step in range(STEPS + 1))
+    roof = [(x, min(x * roofs.bandwidth, roofs.flops)) for x in steps] if roofs else []
+    place_names(points, (x_from, x_to), (y_from, y_to), roof)
 
 
-def place_names(points: Sequence[Row], x: tuple[float, float], y: tuple[float, float]) -> None:
-    """Give the points with the most time a name beside them, on a side where it lies on no other's and on few points.
+def place_names(
+    points: Sequence[Row], x: tuple[float, float], y: tuple[float, float], roof: Sequence[tuple[float, float]] = ()
+) -> None:
+    """Give the points with the most time a name, on a side where it lies on no other's and on few points.
 
-    `x` and `y` are the ends of logarithmic axes. A point without such a side has none.
+    `x` and `y` are the ends of logarithmic axes, `roof` places that a name had better not lie on. A point without such
+    a side has none.
     """
-    at = {
-        id(row): (
-            WIDTH * log(row["intensity"] / x[0]) / log(x[1] / x[0]),
-            HEIGHT * (1 - log(row["rate"] / y[0]) / log(y[1] / y[0])),
-        )
-        for row in points
-    }
+
+    def pixels(intensity: float, rate: float) -> tuple[float, float]:
+        across, up = log(intensity / x[0]) / log(x[1] / x[0]), log(rate / y[0]) / log(y[1] / y[0])
+        return WIDTH * across, HEIGHT * (1 - up)
+
+    at = {id(row): pixels(row["intensity"], row["rate"]) for row in points}
+    obstacles = [*at.values(), *(pixels(*place) for place in roof)]
     taken: list[Box] = [(0, 0, LEGEND[1], LEGEND[0])]
     for row in sorted(points, key=lambda row: -row["ms"])[:NAMED]:
         boxes = {side: _box(at[id(row)], side, LETTER * len(row["layer"])) for side in SIDES}
         free = [side for side, box in boxes.items() if _inside(box) and not any(_overlap(box, one) for one in taken)]
         if free:
-            side = min(free, key=lambda side: sum(_overlap(boxes[side], (*place, *place)) for place in at.values()))
+            side = min(free, key=lambda side: sum(_overlap(boxes[side], (*place, *place)) for place in obstacles))
             row |= {"named": row["layer"]} | dict(zip(("align", "dx", "dy"), side, strict=True))
             taken.append(boxes[side])
 

@@ -23,7 +23,9 @@ MOST = 28  # bars of a panel; beyond, each stage's largest, and the rest of it a
 FAR = 12  # layers whose floors are drawn
 KERNELS = 3  # named of each layer
 NAME = 30  # characters of a bar's name
-ROOM = 1.45  # of the longest bar: what the axis has for the words behind it
+# of the longest bar: how far lines are drawn, and what the axis has for the words behind
+REACH, ROOM = 1.15, 1.5
+ENDS = ("high", "rival_high", "end")
 
 Row = dict[str, Any]
 Beside = tuple[Timed, Timed | None, str]  # a file, its rival, and what tells it from others of its case
@@ -103,10 +105,14 @@ def rows_of(timed: Timed, rival: Timed | None) -> Iterator[Row]:
     says = describe_layers(timed, rival, stages, bars, layers)
     add_roofs(layers, timed.roofs, timed.case.precision)
     for kind, rows in (("stage", stages), ("bar", _drawn(bars, stages, sure)), ("layer", layers)):
-        room = ROOM * max((row.get("end") or 0.0 for row in rows), default=0.0)
+        longest = max((row.get(time) or 0.0 for row in rows for time in ("ms", "rival_ms")), default=0.0)
         for place, row in enumerate(rows):
             first = {"says": says} if kind == "stage" and not place else {}
-            yield {"kind": kind, "place": place, "room": room} | row | first
+            # a line that goes on beyond the bars would make slivers of them
+            within = {
+                end: min(row[end], REACH * longest) for end in ENDS if kind != "layer" and row.get(end) is not None
+            }
+            yield {"kind": kind, "place": place, "room": ROOM * longest} | row | within | first
 
 
 def _pairs(timed: Timed, rival: Timed | None) -> list[Pair]:
@@ -251,8 +257,10 @@ def _of_floor(row: Row) -> Row:
     ms, floor = row["ms"], row["floor"]
     if not floor or not ms:
         return {"of_floor": None}
-    low, high = row.get("high") or ms, row.get("low") or ms
-    return {"of_floor": floor / ms, "of_low": floor / low, "of_high": floor / high, "above": ms - floor}
+    of_floor, half = floor / ms, row["half"] or 0.0
+    high = floor / (ms - half) if ms > half else of_floor + 1
+    high = min(high, max(1.0, of_floor))  # what reaches the roofs is not drawn beyond them
+    return {"of_floor": of_floor, "of_low": floor / (ms + half), "of_high": high, "above": ms - floor}
 
 
 def _roofline(row: JsonObject) -> Row:
@@ -260,8 +268,8 @@ def _roofline(row: JsonObject) -> Row:
     if not (row["flops"] and row["bytes"] and row["us"]):
         return {}
     us, half = row["us"], row["half_us"] or 0.0
-    rates = {"rate": us, "rate_low": us + half, "rate_high": us - half if us > half else us}
-    work = {name: 1e6 * row["flops"] / time for name, time in rates.items()}
+    times = {"rate": us, "rate_low": us + half, "rate_high": max(us - half, us / 1e3)}
+    work = {name: 1e6 * row["flops"] / time for name, time in times.items()}
     return work | {"intensity": row["flops"] / row["bytes"]}
 
 

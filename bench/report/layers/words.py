@@ -32,7 +32,10 @@ def describe_layers(
     """Return a sentence on the layers of a case: nothing is named that its times cannot tell."""
     who = f"{timed.case.model}, batch {timed.case.batch}, {label(timed.case)}: "
     if timed.disturbed:
-        return f"{who}its parts are known to within {timed.error:.0%} of the whole alone, so none is named."
+        return (
+            f"{who}its parts are known to within {timed.error:.0%} of the whole alone, so none is named; "
+            "a quieter machine, or a larger -n, tells more."
+        )
     clauses = [_largest(stages or bars), _furthest([row for row in layers if row.get("above") is not None])]
     if rival and not rival.disturbed:
         clauses.append(_beside(label(rival.case), [bar for bar in bars if bar["rival_ms"] is not None]))

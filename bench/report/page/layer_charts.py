@@ -11,7 +11,8 @@ from bench.report.layers.roofs import HEIGHT
 from bench.report.page import encoding, look
 from bench.report.page.encoding import TOOLTIP, Encodings, Rows, Spec, channel, layer, panels
 
-STEP, GUTTER = 19, 172  # pixels of a bar with its rival, and of the names
+# pixels of a bar with its rival, of the longest names, of their letters
+STEP, GUTTER, LETTER = 19, 172, 6.1
 BEHIND: Spec = {"align": "left", "dx": 5, "fontSize": 10, "fill": "var(--ink)"}
 SECONDS = "datum.value ? format(datum.value / 1000, '.3~s') + 's' : '0'"  # of ms
 TIMES = [
@@ -65,7 +66,7 @@ def _beside(rows: Rows, names: Spec) -> Spec:
     rivals = any(row.get("rival_ms") is not None for row in rows)
     up, down = (-3.5, 5) if rivals else (0, 0)
     own, other = _of_variant(rows, "variant"), _of_variant(rows, "rival_variant")
-    x = channel("time:Q", title="time", axis={"labelExpr": SECONDS, "tickCount": 4}, stack=None)
+    x = channel("time:Q", title="time", axis={"labelExpr": SECONDS, "tickCount": 4}, scale={"nice": False}, stack=None)
     # without a floor the whole is dark; what is not there is a bar of no length, as filters would part the scales
     timed = {"condition": {"test": "isValid(datum.ms)", "value": 1}, "value": 0}
     tint = {"condition": {"test": "isValid(datum.floor)", "value": 0.3}, "value": 0.85}
@@ -104,7 +105,8 @@ def _bars(layers: list[Spec], panel: str, rows: Rows, step: int, transform: Sequ
     The page sets the height to what the panels in view need.
     """
     longest = max(Counter(row[panel] for row in rows).values())
-    size: Spec = {"height": step * longest, "gutter": GUTTER + 8, "independent": ("x", "y")}
+    gutter = min(GUTTER, round(LETTER * max(len(row["layer"]) for row in rows))) + 14
+    size: Spec = {"height": step * longest, "gutter": gutter, "independent": ("x", "y")}
     spec = panels(layers, panel, transform=transform, dataset="layers", **size)
     spec["config"]["mark"] = {"invalid": "show"}
     spec["usermeta"] |= {"step": step, "line": "id"}

@@ -8,7 +8,7 @@ if (layerSection) {
   const headings = [
     { title: "layer", text: true, words: "+n: computed together with n others", value: (row) => row.layer },
     { title: "stage", text: true, words: "What the layer's name begins with", value: (row) => row.stage },
-    { title: "time", words: "Median over executions, and half its 95 % interval", value: (row) => row.ms, cell: (row) => scaled(row.ms) + (row.half == null ? "" : ` ±${(100 * row.half / row.ms).toPrecision(2)}%`) },
+    { title: "time", words: "Median over executions, and half its 95 % interval", value: (row) => row.ms, cell: (row) => scaled(row.ms) + (row.half == null ? "" : ` ±${part(row.half / row.ms)}%`) },
     { title: "share", words: "Of the whole execution", value: (row) => row.share, cell: (row) => `${(100 * row.share).toFixed(1)}%` },
     { title: "floor", words: "The least time of one kernel for it, by this machine's ceilings", value: (row) => row.floor, cell: (row) => scaled(row.floor) },
     { title: "% of floor", words: "Floor over time: 100 % is as fast as the roofs allow", value: (row) => row.of_floor, cell: (row) => (row.of_floor == null ? "-" : `${Math.round(100 * row.of_floor)}%`) },
@@ -32,6 +32,8 @@ if (layerSection) {
     const number = factor * value;
     return Math.abs(number) >= 1000 ? number.toFixed(0) : number.toPrecision(3);
   }
+
+  const part = (share) => (share >= 0.1 ? (100 * share).toFixed(0) : (100 * share).toPrecision(2));
 
   function difference(row) {
     if (row.difference == null) return "-";
