@@ -20,7 +20,7 @@ from bench.plans.case import Case
 from bench.records.record import Record
 from bench.report.page.document import library_source, render_page, script_json
 from bench.text import UNSEEN, visible
-from tests.bench.report.page.sweeps import Make, layers_file, quick, stored, sweep, unpacked, unpacked_column
+from tests.bench.report.page.sweeps import quick, stored, unpacked
 
 pytest.importorskip("vl_convert")
 GOLDEN = Path(__file__).parents[2] / "records/golden/schema2.jsonl"
