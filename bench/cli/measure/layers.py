@@ -19,8 +19,9 @@ from bench.kinds import LAYERS, TRACE
 from bench.machine.environment import environment
 from bench.plans.choose import Selection, case_beside, check_case, check_input, choose_case
 from bench.plans.settings import of_preparation
-from bench.roofline.layers import compare_layers, measure_layers
+from bench.roofline.layers import measure_layers
 from bench.roofline.layers_text import print_layer_comparison, print_layers
+from bench.roofline.pairs import compare_layers
 
 
 @asks(NAMING, BUILDING, metavar="CASE", text=CASE_HELP)

@@ -90,7 +90,7 @@ def specification(comparison: Comparison, sides: str) -> Spec:
         "background": "white",
         "padding": 10,
     }
-    light: Spec = look.with_light_colours(spec)
+    light: Spec = look.with_colours(spec)
     return light
 
 

@@ -182,34 +182,6 @@ def energy(rows: Rows) -> Spec:
     return encoding.bars(layers, "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''")
 
 
-def layers(rows: Rows) -> Spec:
-    """Return each layer's time as a bar from where the one before ends, with its floor inside."""
-    words = ["time", "floor"] if any(row["floor"] is not None for row in rows) else ["time"]
-    colours = {"domain": words, "range": ["var(--part3)", "var(--part1)"][: len(words)]}
-    channels = {
-        "x": channel("start:Q", title="ms from the first layer's beginning"),
-        "x2": {"field": "until"},
-        "y": channel("layer:N", title=None, sort={"field": "id", "op": "min"}, axis={"ticks": False}),
-        "fill": channel("what:N", scale=colours, title=None),
-        "order": channel("what:N", sort="descending"),  # the floor last, and so above
-        "tooltip": [
-            channel("layer:N"),
-            channel("ms:Q", title="ms", format=",.3~r"),
-            channel("share:Q", title="share", format=".1%"),
-            channel("floor:Q", title="floor, ms", format=",.3~r"),
-            channel("bound:N", title="bound by"),
-            channel("kernels:N"),
-        ],
-    }
-    transform: list[Spec] = [
-        {"fold": ["end", "floor_end"], "as": ["field", "until"]},
-        {"filter": "isValid(datum.until)"},
-        {"calculate": "datum.field === 'end' ? 'time' : 'floor'", "as": "what"},
-    ]
-    size: Spec = {"height": {"step": 12}, "gutter": encoding.NAMES - 55, "independent": ("x", "y")}
-    return panels([layer("bar", channels, height=9)], "panel", transform=transform, dataset="layers", **size)
-
-
 def quantiles(rows: Rows) -> Spec:
     """Return the quantiles of each case's samples about the median as strokes: close where most samples are.
 
@@ -261,4 +233,3 @@ def _of_each(rows: Rows, x: Spec, title: str, transform: list[Spec], low: str = 
     first = [*encoding.named(batches=True), *transform, *labels.transform()]
     size: Spec = {"gutter": room(rows) + 25, "line": "id", "most": MAX_LINES, "independent": ("x", "y")}
     return panels(layers, "family", transform=first, **size)
-

@@ -35,8 +35,11 @@ from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
 MARKED = re.compile(r"\[\[(.+?)\]\]")  # a word of a caption that has an explanation
 # parts of one function, in this order
-SCRIPTS = ("start", "state", "filters", "explain", "answer", "maps", "charts", "tables", "records", "history", "page")
-STYLES = ("page.css", "history.css")
+SCRIPTS = (
+    *("start", "state", "filters", "explain", "answer", "maps", "charts", "tables", "records", "history", "layers"),
+    "page",
+)
+STYLES = ("page.css", "history.css", "layers.css")
 CURE = "pip install 'vl-convert-python>=1.7' 'jinja2>=3.1'"
 
 

@@ -48,6 +48,16 @@ OTHER_MARKS = {
     "other4": Mark("#3d6b35", "#8fc285", "M-1,0L-.3,.3L0,1L.3,.3L1,0L.3,-.3L0,-1L-.3,-.3Z"),
 }
 
+# of the stages of a network, in order, in charts without variants
+STAGES = {
+    "stage1": Mark("#5b6470", "#a9b2bd", "circle"),
+    "stage2": Mark("#7b3294", "#cf9fe6", "square"),
+    "stage3": Mark("#1f6fb4", "#6fb4f2", "triangle-up"),
+    "stage4": Mark("#1a7f4b", "#55c98d", "diamond"),
+    "stage5": Mark("#b45309", "#f0a657", "triangle-down"),
+    "stage6": Mark("#b0246b", "#f286b8", "cross"),
+}
+
 # each has a gap within a legend's symbol, too
 DASHES = {
     "fp32": [1, 0],
@@ -118,6 +128,7 @@ def colours_and_shapes(variants: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 VARIABLES = COLOURS | {f"v-{name}": (mark.light, mark.dark) for name, mark in (MARKS | OTHER_MARKS).items()}
+VARIABLES |= {name: (mark.light, mark.dark) for name, mark in STAGES.items()}
 
 
 def css() -> str:

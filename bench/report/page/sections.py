@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.report.page import charts, overview, precisions
+from bench.report.page import charts, layer_charts, overview, precisions
 from bench.report.page.data import PageData
 from bench.report.page.encoding import Rows, Spec
 
@@ -95,6 +95,15 @@ def _price(name: str, what: str, field: str, label: str) -> Chart:
     make_spec = partial(precisions.price, field=field, title=label)
     title = f"{what} over latency: a line a model, a mark a precision"
     return Chart(f"precision-{name}", title, make_spec, several("precision", "family", "sized", field=field))
+
+
+def kind_of(kind: str) -> RowFilter:
+    """Select the rows of a kind."""
+    return lambda rows: [row for row in rows if row["kind"] == kind]
+
+
+def _of_layers(name: str, alt: str, make_spec: Callable[[Rows], Spec], select: RowFilter) -> Chart:
+    return Chart(name, alt, make_spec, select, "layers")
 
 
 OVER_BATCH = several("batch", "family", field="total")
@@ -194,11 +203,49 @@ SECTIONS = (
     Section(
         "layers",
         "Layers",
-        "Where the time of one execution goes, in the network's order. The dark bar within is the [[layer floor]], "
-        "where this machine's ceilings were measured.",
-        (Chart("layers", "Each layer's time and floor, one after the other", charts.layers, having("ms"), "layers"),),
+        "Where the time of one execution goes: first by [[stage]], then the [[layer]]s of each, the longest first. "
+        "Outlined beneath is the [[rival]], and behind the bars what a layer takes more (+) or less (-) than there: "
+        "≈ is equal within the noise, ? cannot be told. The dark part is the [[layer floor]], thin lines are 95 % "
+        "intervals; of many layers the rest of a stage is drawn as their mean, with their sum (Σ).",
+        (
+            _of_layers("stages", "Time of each stage, beside the rival's", layer_charts.stages, kind_of("stage")),
+            _of_layers(
+                "layers", "Time of the layers of each stage, beside the rival's", layer_charts.layers, kind_of("bar")
+            ),
+        ),
         "the layers of a case",
         "bench layers CASE -o DIR/layers.json",
+        "floor",
+    ),
+    Section(
+        "roofline",
+        "Roofline",
+        "How fast each layer computes, over how much it computes for a byte. Lines are this machine's measured "
+        "[[ceilings]] (bench ceilings): a point far below them could be faster. The layers with the most time have "
+        "names; pools and sums have no products, and are in the table alone.",
+        (_of_layers("roofline", "FLOP/s of each layer over FLOP/byte", layer_charts.roofline, having("rate")),),
+        "the layers of a case with its FLOPs and bytes",
+        "bench layers CASE -o DIR/layers.json",
+        "floor",
+    ),
+    Section(
+        "floors",
+        "Of the floor",
+        "How near to the least time that the [[ceilings]] allow: first each way of running a model, then the layers "
+        "with the most time above their [[layer floor]], which is written behind, with what bounds it.",
+        (
+            Chart(
+                "floors",
+                "The floor as a share of the latency of each way",
+                layer_charts.case_floors,
+                having("of_floor"),
+            ),
+            _of_layers(
+                "layer-floors", "The floor as a share of the time of layers", layer_charts.floors, having("far")
+            ),
+        ),
+        "this machine's ceilings",
+        "bench ceilings",
         "floor",
     ),
     Section(

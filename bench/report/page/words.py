@@ -18,6 +18,13 @@ WORDS = {
     "front": "Cases that no other case of the model beats in both latency and throughput: what can be chosen.",
     "batch": "Images in one execution.",
     "way": "A variant, the precision it runs in and, on CUDA, whether it is launched as a graph (hollow points).",
+    "layer": "An operation of the network by its module's name; +n: computed together with n others. Where the code "
+    "knows no layers, a kernel.",
+    "stage": "What a layer's name begins with; before the first stage is the stem, behind the last the head.",
+    "rival": "The case that bench layers --against named, else the fastest other of the same model, batch and image "
+    "whose layers are here. What one of the two computes together is compared together.",
+    "ceilings": "The fastest products (in a case's precision) and copies in memory and cache that bench ceilings "
+    "measured on this machine.",
     "layer floor": "The least time of one kernel for this layer at the measured ceilings of this machine (bench "
     "ceilings): of its multiplications or of its bytes, whichever takes longer.",
     "level": "The median between two changes, without single points that are far from both neighbours.",
@@ -92,6 +99,13 @@ HEADINGS = {
     "fits": WORDS["largest batch"],
     "next tried": "The smallest batch that did not run.",
     "what stopped it": "The reason why that batch did not run.",
+    "over the commits": "Its values in the order of the commits, on their levels; a cross where it got worse, a ring "
+    "where it got better.",
+    "newest": "Its value at the newest commit that has one: the median of the rounds.",
+    "last change": "The level after it over the level before, less 1, and its 95 % interval.",
+    "at commit": "The first commit with the new level, and the day on which that was first measured.",
+    "how sure": "p: the chance of such a change by the noise of the series alone, corrected for all series and all "
+    "commits.",
 }
 
 

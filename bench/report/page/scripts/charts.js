@@ -40,8 +40,8 @@ function layout(name, width, panels) {
 
 // The height that a chart will have, so that nothing below it moves far when it is drawn.
 function heightOf(name, { panels, longest }, columns) {
-  const { height } = data.charts[name].spec;
-  return Math.ceil(panels / columns) * ((height?.step ? height.step * longest : Number(height) || 200) + 75) + 40;
+  const { spec: { height }, usermeta: { step = height?.step } } = data.charts[name];
+  return Math.ceil(panels / columns) * ((step ? step * longest : Number(height) || 200) + 75) + 40;
 }
 
 function noteOf(name, { note, more }) {
@@ -61,15 +61,16 @@ async function draw(name) {
     clear(name);
     return;
   }
-  const size = layout(name, element.clientWidth, of.panels), key = JSON.stringify(size);
+  const { dataset, step } = data.charts[name].usermeta; // the pixels of a bar, where Vega-Lite is not to work them out
+  const size = { ...layout(name, element.clientWidth, of.panels), height: step && step * of.longest }, key = JSON.stringify(size);
   const rows = of.rows.map((row) => ({ ...row }));
-  const { dataset } = data.charts[name].usermeta;
   if (picture.key === key) {
     await picture.result.view.data(dataset, rows).resize().runAsync();
   } else {
     const spec = structuredClone(data.charts[name]);
     spec.columns = size.columns;
     spec.spec.width = size.each;
+    if (step) spec.spec.height = size.height;
     spec.config.legend = { ...spec.config.legend, columns: size.legend };
     if (size.legend < 5) spec.config.legend.layout = { top: { direction: "vertical", anchor: "start" } };
     spec.datasets = { [dataset]: rows };
