@@ -1,15 +1,19 @@
-"""A page that is open in a browser, and what a reader does with it and sees of it."""
+"""What the tests of the page in a browser share: a headless Chromium that is here already, driven by Playwright."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.bench.report.page import driving
-
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+in_browser = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here: apt-get install chromium"),
+]
 AXES = ("model", "variant", "precision", "batch", "launch")
 DESK = {"viewport": {"width": 1280, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -44,15 +48,6 @@ def open_page(browser: Any, path: Path, fragment: str = "", **settings: Any) -> 
     return shown
 
 
-def render(path: Path, *folders: Path) -> Path:
-    """Write the page of some results folders."""
-    pytest.importorskip("vl_convert")
-    from bench.report.page.document import render_page
-
-    path.write_text(render_page(folders))
-    return path
-
-
 def draw_all(shown: Shown) -> None:
     """Scroll through the page until every chart is drawn, and back to its top."""
     for name in shown.look("[...document.querySelectorAll('.chart')].map(chart => chart.id)"):
@@ -62,11 +57,23 @@ def draw_all(shown: Shown) -> None:
 
 
 def reach(shown: Shown, name: str) -> Any:
-    return driving.reach(shown.page, name)
+    """Scroll to a chart, which is drawn by then."""
+    chart = shown.page.locator(f"#chart-{name}")
+    chart.scroll_into_view_if_needed()
+    shown.page.wait_for_selector(f"#chart-{name}:not(.stale)")
+    return chart
 
 
 def choose(shown: Shown, axis: str, value: str) -> None:
-    driving.choose(shown.page, axis, value)
+    """Leave but one value of a filter, by the keyboard alone."""
+    page = shown.page
+    page.locator(f'[data-axis="{axis}"] summary').focus()
+    page.keyboard.press("Enter")
+    page.locator(f'[data-axis="{axis}"] button', has_text="none").focus()
+    page.keyboard.press("Enter")
+    page.locator(f'[data-axis="{axis}"] input[value="{value}"]').focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("Escape")
 
 
 def only(shown: Shown, axis: str, value: str) -> None:

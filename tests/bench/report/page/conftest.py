@@ -1,4 +1,4 @@
-"""A folder of the sweep; one browser for all tests of pages, and the pages of made-up sweeps, each made once."""
+"""A folder of the sweep; and, for the tests in a browser, one browser and the pages of all sizes, each made once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ import pytest
 from bench.machine.environment import ROOT
 from bench.records.store import FILE
 from tests import gpu_records
-from tests.bench.report.page import sweeps
-from tests.bench.report.page.browsing import Shown, draw_all, open_page, render
-from tests.bench.report.page.driving import CHROMIUM, DRAWN
+from tests.bench.report.page.browsing import CHROMIUM, Shown, open_page
 from tests.bench.report.page.sweeps import Make, stored, sweep
 
-ROUNDS = {1700: 3}  # of the made-up cases; of others one
+ROUNDS = {1700: 3}  # of the sizes of pages; others have one
 
 
 @pytest.fixture
@@ -28,48 +26,12 @@ def swept(tmp_path: Path, record: Make) -> Path:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    with pytest.importorskip("playwright.sync_api").sync_playwright() as driver:
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
         # a container's root has no sandbox to give; what is opened is a file that these tests made
         found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield found
         found.close()
-
-
-@pytest.fixture(scope="package")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the committed records, in a file."""
-    path = tmp_path_factory.mktemp("quick") / "report.html"
-    path.write_text(sweeps.quick())
-    return path
-
-
-@pytest.fixture
-def told() -> list[str]:
-    """What the browser asked of a network or complained about."""
-    return []
-
-
-@pytest.fixture
-def opened(browser: Any, told: list[str]) -> Iterator[Any]:
-    """Opens a page's file, as any reader's settings have it."""
-    contexts = []
-
-    def show(path: Path, at: str = "", **settings: Any) -> Any:
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
-        contexts.append(context)
-        shown = context.new_page()
-        mine = path.as_uri()
-        shown.on("request", lambda sent: told.append(sent.url) if sent.url.partition("#")[0] != mine else None)
-        shown.on("console", lambda message: told.append(f"{message.type}: {message.text}"))
-        shown.on("pageerror", lambda error: told.append(str(error)))
-        shown.on("dialog", lambda dialog: (told.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        shown.goto(path.as_uri() + at)
-        shown.wait_for_selector(DRAWN, timeout=60_000)
-        return shown
-
-    yield show
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture(scope="package")
@@ -99,8 +61,22 @@ def page_of(tmp_path_factory: pytest.TempPathFactory, folder_of: Callable[[int],
     return page
 
 
+@pytest.fixture(scope="package")
+def quick(page_of: Callable[[int], Path]) -> Path:
+    """The page of the committed records."""
+    return page_of(0)
+
+
+def render(path: Path, *folders: Path) -> Path:
+    pytest.importorskip("vl_convert")
+    from bench.report.page.document import render_page
+
+    path.write_text(render_page(folders))
+    return path
+
+
 @pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Shown]]:
+def opened(browser: Any) -> Iterator[Callable[..., Shown]]:
     """Opens a page as `open_page` does, and closes it after the test, which fails by whatever the browser said."""
     pages = []
 
@@ -117,6 +93,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Shown]]:
 @pytest.fixture(scope="package")
 def drawn(browser: Any, page_of: Callable[[int], Path]) -> Callable[..., Shown]:
     """A page of so many cases, opened once for tests that only look, with every chart drawn."""
+    from tests.bench.report.page.browsing import draw_all
 
     @cache
     def show(cases: int, scheme: str = "light", fragment: str = "", width: int = 1280) -> Shown:

@@ -15,13 +15,13 @@ from bench.report.page.document import render_page
 from bench.report.page.settings import headline
 from bench.report.rows import rows_from_records
 from tests.bench.report import precisions
-from tests.bench.report.page.driving import BROWSER, choose, reach
+from tests.bench.report.page.browsing import Shown, choose, in_browser, reach
 from tests.bench.report.page.sweeps import Make, another, stored, sweep
 from tests.bench.report.shown import windows
 
 pytest.importorskip("vl_convert")
 pytest.importorskip("playwright.sync_api")
-pytestmark = BROWSER
+pytestmark = in_browser
 
 FAST, SLOW = windows([20] * 8), windows([10] * 8)
 VARIANTS = ("eager", "compile", "compile-max", "library-fused")
@@ -78,22 +78,19 @@ SETS: dict[str, Callable[[Make], list[Record]]] = {
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_of_all_cases_the_page_says_what_python_says(
-    opened: Any, tmp_path: Path, record: Make, name: str, told: list[str]
-) -> None:
+def test_of_all_cases_the_page_says_what_python_says(opened: Any, tmp_path: Path, record: Make, name: str) -> None:
     records = SETS[name](record)
     contests = contests_of(rows_from_records(records))
-    shown = opened(page_of(tmp_path, records))
+    shown = opened(page_of(tmp_path, records)).page
     if shown.locator("#reset").is_visible():
         shown.locator("#reset").click()
     assert shown.locator(H1).inner_text() == headline(contests)
     said = shown.locator("#answer .of-setting:not([hidden]) .sentences li").all_text_contents()
     assert said == describe_fastest(records, contests).splitlines() or not contests
-    assert told == []
 
 
 def test_the_answer_follows_the_filters(opened: Any, tmp_path: Path, record: Make) -> None:
-    shown = opened(page_of(tmp_path, many_ways(record)))
+    shown = opened(page_of(tmp_path, many_ways(record))).page
     assert shown.locator("#count").inner_text() == "8 of 30 cases"
     assert shown.locator(H1).inner_text() == (
         "library-fused/bf16 runs resnet18 fastest (batch 1, 8, as a graph): 1.75±0.0% times the images per second of "
@@ -101,7 +98,7 @@ def test_the_answer_follows_the_filters(opened: Any, tmp_path: Path, record: Mak
     )
     first = shown.locator("#answer .sentences li").first
     assert "library-fused/bf16/graph is fastest" in first.inner_text()
-    choose(shown, "variant", "compile")
+    choose(Shown(shown), "variant", "compile")
     assert shown.locator(H1).inner_text() == "Only one way of running resnet18 is chosen (batch 1, 8, as a graph)."
     assert "of the ways chosen only compile/bf16/graph" in first.inner_text()
     shown.locator('[data-axis="variant"] summary').click()
@@ -129,7 +126,7 @@ def test_what_the_rows_of_a_filter_do_not_tell_is_open(opened: Any, tmp_path: Pa
         record("resnet18/compile-max/fp32/b1/i224/stream", **windows([13, 17] * 4)),
         record("resnet18/library-fused/fp32/b1/i224/stream", **windows([40] * 8)),
     ]
-    shown = opened(page_of(tmp_path, records), "#variant=compile,compile-max")
+    shown = opened(page_of(tmp_path, records), "#variant=compile,compile-max").page
     assert "cannot be told" in shown.locator(H1).inner_text()
     assert (
         "which of the ways chosen is fastest cannot be told, as intervals overlap"
@@ -152,7 +149,7 @@ def test_a_heat_map_marks_winners_ties_and_unlike_baselines_and_says_why_a_cell_
         record("resnet18/compile-max/fp32/b2/i224/stream", status="wrong", reason="<b>not</b> a number"),
         record("resnet18/compile/fp16/b1/i224/stream", **FAST),
     ]
-    shown = opened(page_of(tmp_path, records))
+    shown = opened(page_of(tmp_path, records)).page
     lines = {line.split("\t")[0]: line.split("\t")[1:] for line in shown.locator("#maps tbody tr").all_inner_texts()}
     assert lines == {
         "eager": ["10.0", "10.0≈", "10.0?"],
@@ -174,8 +171,8 @@ def test_a_heat_map_marks_winners_ties_and_unlike_baselines_and_says_why_a_cell_
     assert "over eager's fp32" in shown.locator("#maps .legend").inner_text()
 
 
-def test_a_cell_opens_all_numbers_of_its_case_by_the_keyboard(opened: Any, quick: Path, told: list[str]) -> None:
-    shown = opened(quick)
+def test_a_cell_opens_all_numbers_of_its_case_by_the_keyboard(opened: Any, quick: Path) -> None:
+    shown = opened(quick).page
     shown.locator("#maps td").first.focus()
     shown.keyboard.press("ArrowDown")
     shown.keyboard.press("Enter")
@@ -190,14 +187,13 @@ def test_a_cell_opens_all_numbers_of_its_case_by_the_keyboard(opened: Any, quick
     assert "environment" in case.locator("details").first.inner_text()
     shown.keyboard.press("Escape")
     assert not case.is_visible()
-    assert told == []
 
 
 def test_the_address_has_what_was_chosen_and_gives_it_back(opened: Any, tmp_path: Path, record: Make) -> None:
     path = page_of(tmp_path, many_ways(record))
-    shown = opened(path)
+    shown = opened(path).page
     assert "#" not in shown.url
-    choose(shown, "precision", "fp32")
+    choose(Shown(shown), "precision", "fp32")
     assert shown.url.partition("#")[2] == "precision=fp32"
     shown.locator("#view").select_option("memory")
     assert shown.url.partition("#")[2] == "precision=fp32&view=memory"
@@ -209,7 +205,7 @@ def test_the_address_has_what_was_chosen_and_gives_it_back(opened: Any, tmp_path
     shown.go_forward()
     assert shown.url.partition("#")[2] == "precision=fp32"
     assert shown.locator("#count").inner_text() == "6 of 30 cases"
-    again = opened(path, "#cases&variant=eager,compile&launch=all&batch=77&precision=such,none&view=so&x=%E0%A4%A")
+    again = opened(path, "#cases&variant=eager,compile&launch=all&batch=77&precision=such,none&view=so&x=%E0%A4%A").page
     assert again.locator("#count").inner_text() == "8 of 30 cases"  # both launches, one precision
     assert again.locator("#view").input_value() == "speed"
     assert again.evaluate("scrollY") > 0
@@ -217,7 +213,7 @@ def test_the_address_has_what_was_chosen_and_gives_it_back(opened: Any, tmp_path
 
 
 def test_a_link_keeps_the_filters_in_the_address(opened: Any, tmp_path: Path, record: Make) -> None:
-    shown = opened(page_of(tmp_path, many_ways(record)), "#batch=8")
+    shown = opened(page_of(tmp_path, many_ways(record)), "#batch=8").page
     shown.locator("nav a", has_text="Words").click()
     assert shown.url.partition("#")[2] == "words&batch=8"
     assert shown.locator("#count").inner_text() == "4 of 30 cases"
@@ -234,7 +230,7 @@ def test_each_machine_opens_on_its_own_and_keeps_what_the_reader_chose(
     there = stored(tmp_path / "there", [record(name, environment=other) for name in names])
     path = tmp_path / "report.html"
     path.write_text(render_page([stored(tmp_path / "here", many_ways(record)), there]))
-    shown = opened(path, "#batch=8")
+    shown = opened(path, "#batch=8").page
     assert shown.locator("#count").inner_text() == "4 of 30 cases"
     shown.locator("#setting").select_option("1")
     assert shown.locator("#count").inner_text() == "2 of 4 cases"
@@ -242,7 +238,7 @@ def test_each_machine_opens_on_its_own_and_keeps_what_the_reader_chose(
 
 
 def test_every_heading_says_what_it_means(opened: Any, quick: Path) -> None:
-    shown = opened(quick)
+    shown = opened(quick).page
     for view in shown.locator("#view option").all_inner_texts():
         shown.locator("#view").select_option(view)
         for heading in shown.locator("#case-table th button").all():
@@ -251,14 +247,14 @@ def test_every_heading_says_what_it_means(opened: Any, quick: Path) -> None:
     heading.hover()
     assert "over eager's fp32" in shown.locator("#tip").inner_text()
     assert shown.locator("#words dt").count() > 80
-    phone = opened(quick, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    phone = opened(quick, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True).page
     phone.locator("#case-table th button", has_text="p50 ms").tap()
     assert phone.locator("#tip").is_visible()
     assert phone.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_marks_of_the_fastest_and_of_ties_stand_in_the_tables(opened: Any, tmp_path: Path, record: Make) -> None:
-    shown = opened(page_of(tmp_path, SETS["ties, winners and what is open"](record)))
+    shown = opened(page_of(tmp_path, SETS["ties, winners and what is open"](record))).page
     marks = shown.locator("#case-table tbody td:first-child").all_inner_texts()
     assert {mark: marks.count(mark) for mark in "★≈?"} == {"★": 1, "≈": 2, "?": 4}
     assert any("*" in cell for cell in shown.locator("#case-table tbody td").all_inner_texts())
@@ -266,8 +262,8 @@ def test_marks_of_the_fastest_and_of_ties_stand_in_the_tables(opened: Any, tmp_p
 
 def test_more_panels_are_drawn_when_a_reader_wants_them(opened: Any, tmp_path: Path, record: Make) -> None:
     records = [record(f"resnet18/eager/fp32/b{batch}/i224/stream") for batch in range(1, 10)]
-    shown = opened(page_of(tmp_path, records))
-    reach(shown, "memory")
+    shown = opened(page_of(tmp_path, records)).page
+    reach(Shown(shown), "memory")
     panels = shown.locator("#chart-memory .mark-group.role-scope.cell > g")
     assert panels.count() == 6
     more = shown.locator("#note-memory button")
@@ -279,7 +275,7 @@ def test_more_panels_are_drawn_when_a_reader_wants_them(opened: Any, tmp_path: P
 
 
 def test_print_has_every_chart_and_the_filters_in_words(opened: Any, tmp_path: Path, record: Make) -> None:
-    shown = opened(page_of(tmp_path, many_ways(record)), color_scheme="dark")
+    shown = opened(page_of(tmp_path, many_ways(record)), color_scheme="dark").page
     charts = shown.locator(".chart").count()
     assert shown.locator(".chart svg").count() < charts
     assert len(shown.pdf(format="A4")) > 50_000
@@ -294,7 +290,7 @@ def test_tables_begin_with_fifty_rows_and_records_are_built_when_they_are_opened
     opened: Any, tmp_path: Path, record: Make
 ) -> None:
     records = [record(f"resnet18/{name}/fp32/b{batch}/i224/stream") for name in VARIANTS[:3] for batch in range(1, 31)]
-    shown = opened(page_of(tmp_path, records))
+    shown = opened(page_of(tmp_path, records)).page
     rows = shown.locator("#case-table tbody tr")
     assert rows.count() == 50
     shown.locator("#case-note button").click()

@@ -8,18 +8,17 @@ from pathlib import Path
 import pytest
 
 from bench.machine.environment import ROOT
-from tests.bench.report.page.browsing import Shown
-from tests.bench.report.page.driving import BROWSER
+from tests.bench.report.page.browsing import Shown, in_browser
 
-pytestmark = BROWSER
+pytestmark = in_browser
 Open, Pages = Callable[..., Shown], Callable[[int], Path]
 # what the keyboard can reach: each stop of Tab, and the cells of a heat map, which the arrows reach
 STOPS = """[...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')].filter(
-    e => e.tabIndex >= 0 && !e.disabled && e.checkVisibility({visibilityProperty: true}))"""
+    e => e.tabIndex >= 0 && !e.disabled && e.checkVisibility({visibilityProperty: true}) && !e.closest('dialog:not([open])'))"""
 
 
-def test_the_answer_of_three_models_is_on_the_first_screen(visit: Open, page_of: Pages) -> None:
-    shown = visit(page_of(355))
+def test_the_answer_of_three_models_is_on_the_first_screen(opened: Open, page_of: Pages) -> None:
+    shown = opened(page_of(355))
     bottoms = shown.look("[...document.querySelectorAll('.of-model')].map(e => e.getBoundingClientRect().bottom)")
     assert len(bottoms) == 3
     assert max(bottoms) <= 900
@@ -30,16 +29,16 @@ def test_the_answer_of_three_models_is_on_the_first_screen(visit: Open, page_of:
     assert screens < 24  # 29 before charts and maps were chosen
 
 
-def test_five_models_fit_a_screen_or_so(visit: Open, page_of: Pages) -> None:
-    shown = visit(page_of(1700))
+def test_five_models_fit_a_screen_or_so(opened: Open, page_of: Pages) -> None:
+    shown = opened(page_of(1700))
     bottoms = shown.look("[...document.querySelectorAll('.of-model')].map(e => e.getBoundingClientRect().bottom)")
     assert len(bottoms) == 5
     print(f"the maps of 5 models end {max(bottoms) / 900:.2f} screens down")
     assert max(bottoms) <= 1.3 * 900
 
 
-def test_a_cell_says_what_it_is_and_opens_its_numbers_by_the_keyboard(visit: Open, page_of: Pages) -> None:
-    shown = visit(page_of(355))
+def test_a_cell_says_what_it_is_and_opens_its_numbers_by_the_keyboard(opened: Open, page_of: Pages) -> None:
+    shown = opened(page_of(355))
     page = shown.page
     page.locator(".map td[tabindex='0']").first.focus()
     assert "images/s" in page.locator("#tip").inner_text()
@@ -58,11 +57,10 @@ def test_a_cell_says_what_it_is_and_opens_its_numbers_by_the_keyboard(visit: Ope
     assert shown.look("document.activeElement.closest('.map') !== null")
 
 
-def test_what_was_not_measured_is_blank_with_its_reason(visit: Open, page_of: Pages) -> None:
-    shown = visit(page_of(355), "#precision=fp32&launch=graph")
+def test_what_was_not_measured_is_blank_with_its_reason(opened: Open, page_of: Pages) -> None:
+    shown = opened(page_of(355), "#precision=fp32&launch=graph")
     blank = shown.look(
-        """[...document.querySelectorAll('.map td.none')].map(
-            e => [e.textContent, e.dataset.tip, e.getAttribute('aria-describedby')])"""
+        "[...document.querySelectorAll('.map td.none')].map(e => [e.textContent, e.dataset.tip, e.getAttribute('aria-describedby')])"
     )
     assert blank
     assert all(tip and described == "tip" for _, tip, described in blank)
@@ -72,8 +70,8 @@ def test_what_was_not_measured_is_blank_with_its_reason(visit: Open, page_of: Pa
     assert all("." not in cell or float(cell.rstrip("★≈?*^k ")) >= 1 for cell in eager if cell)
 
 
-def test_the_keyboard_reaches_every_control_and_leaves_the_page_again(visit: Open, page_of: Pages) -> None:
-    shown = visit(page_of(355))
+def test_the_keyboard_reaches_every_control_and_leaves_the_page_again(opened: Open, page_of: Pages) -> None:
+    shown = opened(page_of(355))
     page, stops = shown.page, int(shown.look(f"{STOPS}.length"))
     shown.look(f"{STOPS}.forEach((e, place) => e.dataset.stop = place)")
     shown.look("document.addEventListener('focusin', e => { e.target.dataset.reached = ''; })")
@@ -88,8 +86,8 @@ def test_the_keyboard_reaches_every_control_and_leaves_the_page_again(visit: Ope
     assert shown.look("document.activeElement !== null")
 
 
-def test_every_word_that_explains_itself_does_so_on_focus_and_goes_by_escape(visit: Open, page_of: Pages) -> None:
-    shown = visit(page_of(0))
+def test_every_word_that_explains_itself_does_so_on_focus_and_goes_by_escape(opened: Open, page_of: Pages) -> None:
+    shown = opened(page_of(0))
     tips = """[...document.querySelectorAll('[data-tip]')].filter(e => e.checkVisibility()).flatMap(e => {
         e.focus();
         const tip = document.getElementById('tip'), said = tip.checkVisibility() && tip.textContent === e.dataset.tip;
@@ -101,8 +99,8 @@ def test_every_word_that_explains_itself_does_so_on_focus_and_goes_by_escape(vis
     assert shown.look(tips) == []
 
 
-def test_escape_closes_a_filter_and_a_click_elsewhere_does(visit: Open, page_of: Pages) -> None:
-    shown = visit(page_of(355))
+def test_escape_closes_a_filter_and_a_click_elsewhere_does(opened: Open, page_of: Pages) -> None:
+    shown = opened(page_of(355))
     page = shown.page
     page.locator("details[data-axis='batch'] summary").click()
     assert page.locator("details[data-axis='batch'] .quick").is_visible()
@@ -115,8 +113,8 @@ def test_escape_closes_a_filter_and_a_click_elsewhere_does(visit: Open, page_of:
 
 
 @pytest.mark.parametrize("cases", [0, 355])
-def test_a_heading_sorts(cases: int, visit: Open, page_of: Pages) -> None:
-    shown = visit(page_of(cases))
+def test_a_heading_sorts(cases: int, opened: Open, page_of: Pages) -> None:
+    shown = opened(page_of(cases))
     page, heads = shown.page, shown.texts("#case-table th")
     place = 1 + next(place for place, head in enumerate(heads) if head.startswith("images/s"))
     button = page.locator(f"#case-table th:nth-child({place}) button")

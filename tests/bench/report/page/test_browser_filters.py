@@ -1,4 +1,4 @@
-"""Filters: by mouse and keyboard, all that the page says follows them, as Python says it of the same records alone."""
+"""Filters: by mouse and by keyboard, all that the page says follows them, as Python says it of the same records alone."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 
 from bench.plans.case import Case
 from bench.records.store import FILE
-from tests.bench.report.page.browsing import AXES, Shown, answer_of, choose, draw_all, only, reach, render
-from tests.bench.report.page.driving import BROWSER
+from tests.bench.report.page.browsing import AXES, Shown, answer_of, choose, draw_all, in_browser, only, reach
+from tests.bench.report.page.conftest import render
 
-pytestmark = BROWSER
+pytestmark = in_browser
 Open, Pages = Callable[..., Shown], Callable[[int], Path]
 ALL = "#precision=all&launch=all"
 
@@ -37,9 +37,9 @@ def some_of(folder: Path, into: Path, keep: Callable[[Case], bool]) -> Path:
 
 @pytest.mark.parametrize("way", [only, choose], ids=["mouse", "keyboard"])
 def test_each_filter_leaves_its_cases_and_can_be_undone(
-    way: Callable[..., None], visit: Open, page_of: Pages, folder_of: Callable[[int], Path]
+    way: Callable[..., None], opened: Open, page_of: Pages, folder_of: Callable[[int], Path]
 ) -> None:
-    shown, cases = visit(page_of(355), ALL), measured(folder_of(355))
+    shown, cases = opened(page_of(355), ALL), measured(folder_of(355))
     for axis in AXES:
         value = getattr(cases[7], axis)
         way(shown, axis, str(value))
@@ -49,8 +49,8 @@ def test_each_filter_leaves_its_cases_and_can_be_undone(
         assert shown.texts("#count") == [f"{len(cases)} cases"]
 
 
-def test_charts_tables_and_records_follow(visit: Open, page_of: Pages) -> None:
-    shown = visit(page_of(0))
+def test_charts_tables_and_records_follow(opened: Open, page_of: Pages) -> None:
+    shown = opened(page_of(0))
     reach(shown, "front")
     choose(shown, "variant", "compile-max")
     assert shown.texts("#count") == ["4 of 22 cases"]
@@ -69,11 +69,11 @@ def test_charts_tables_and_records_follow(visit: Open, page_of: Pages) -> None:
 
 @pytest.mark.parametrize(("cases", "precision"), [(0, "fp32"), (0, "bf16"), (355, "fp16"), (355, "fp32")])
 def test_one_precision_answers_as_the_page_of_its_records_alone(
-    cases: int, precision: str, visit: Open, page_of: Pages, folder_of: Callable[[int], Path], tmp_path: Path
+    cases: int, precision: str, opened: Open, page_of: Pages, folder_of: Callable[[int], Path], tmp_path: Path
 ) -> None:
     folder = some_of(folder_of(cases), tmp_path / "some", lambda case: case.precision == precision)
-    alone = answer_of(visit(render(tmp_path / "alone.html", folder), "#launch=all"))
-    filtered = answer_of(visit(page_of(cases), f"#precision={precision}&launch=all"))
+    alone = answer_of(opened(render(tmp_path / "alone.html", folder), "#launch=all"))
+    filtered = answer_of(opened(page_of(cases), f"#precision={precision}&launch=all"))
     assert filtered["sentences"] == alone["sentences"]
     assert filtered["headline"] == alone["headline"]
     assert filtered["maps"] == alone["maps"]
@@ -91,13 +91,13 @@ def marks_of(maps: list[Any]) -> dict[tuple[str, str, int], str]:
 
 @pytest.mark.parametrize("left", [("eager", "compile", "fused"), ("compile", "library-fused"), ("fused", "per-layer")])
 def test_of_some_variants_no_winner_is_named_that_python_does_not_name(
-    left: tuple[str, ...], visit: Open, page_of: Pages, folder_of: Callable[[int], Path], tmp_path: Path
+    left: tuple[str, ...], opened: Open, page_of: Pages, folder_of: Callable[[int], Path], tmp_path: Path
 ) -> None:
     """The script judges by the rows' own intervals and may be less sure than Python, but never surer."""
     folder = some_of(folder_of(355), tmp_path / "some", lambda case: case.variant in left)
     where = "precision=fp16&launch=graph"
-    alone = marks_of(answer_of(visit(render(tmp_path / "alone.html", folder), f"#{where}"))["maps"])
-    shown = visit(page_of(355), f"#{where}&variant={','.join(left)}")
+    alone = marks_of(answer_of(opened(render(tmp_path / "alone.html", folder), f"#{where}"))["maps"])
+    shown = opened(page_of(355), f"#{where}&variant={','.join(left)}")
     filtered = answer_of(shown)
     marks = marks_of(filtered["maps"])
     assert marks.keys() == alone.keys()
@@ -108,9 +108,9 @@ def test_of_some_variants_no_winner_is_named_that_python_does_not_name(
 
 
 def test_several_filters_at_once_and_the_winners_of_map_table_and_sentence_are_the_same(
-    visit: Open, page_of: Pages
+    opened: Open, page_of: Pages
 ) -> None:
-    shown = visit(page_of(355), "#precision=fp16&launch=graph&model=resnet50&view=memory")
+    shown = opened(page_of(355), "#precision=fp16&launch=graph&model=resnet50&view=memory")
     answer = answer_of(shown)
     ((model, lines),) = answer["maps"]
     assert model == "resnet50"
@@ -127,8 +127,8 @@ def test_several_filters_at_once_and_the_winners_of_map_table_and_sentence_are_t
         assert any(variant in sentence for sentence in answer["sentences"])
 
 
-def test_the_state_is_in_the_address_and_comes_back(visit: Open, page_of: Pages) -> None:
-    shown = visit(page_of(355))
+def test_the_state_is_in_the_address_and_comes_back(opened: Open, page_of: Pages) -> None:
+    shown = opened(page_of(355))
     page, opening = shown.page, answer_of(shown)
     assert shown.look("location.hash") == ""
     only(shown, "model", "resnet18")
@@ -148,7 +148,7 @@ def test_the_state_is_in_the_address_and_comes_back(visit: Open, page_of: Pages)
     page.go_forward()
     page.wait_for_function("location.hash.includes('resnet18')")
     assert answer_of(shown) == chosen
-    other = visit(page_of(355), address.partition("#")[1] + address.partition("#")[2])
+    other = opened(page_of(355), address.partition("#")[1] + address.partition("#")[2])
     assert answer_of(other) == chosen
 
 
@@ -162,20 +162,20 @@ HOSTILE = (
 )
 
 
-def test_an_address_of_something_else_opens_the_page_as_ever(visit: Open, page_of: Pages) -> None:
-    shown = visit(page_of(355))
+def test_an_address_of_something_else_opens_the_page_as_ever(opened: Open, page_of: Pages) -> None:
+    shown = opened(page_of(355))
     as_ever, count = answer_of(shown), shown.texts("#count")
     for fragment in HOSTILE:
         shown.look("text => { location.hash = text; }", fragment)
         shown.look("new Promise(done => setTimeout(done, 60))")
         assert (answer_of(shown), shown.texts("#count")) == (as_ever, count), fragment[:80]
     for fragment in HOSTILE[:3]:
-        assert answer_of(visit(page_of(355), fragment)) == as_ever
+        assert answer_of(opened(page_of(355), fragment)) == as_ever
     assert shown.page.locator("img, iframe, object").count() == 0
 
 
-def test_a_link_to_a_section_works_beside_the_filters(visit: Open, page_of: Pages) -> None:
-    shown = visit(page_of(355), "#cases")
+def test_a_link_to_a_section_works_beside_the_filters(opened: Open, page_of: Pages) -> None:
+    shown = opened(page_of(355), "#cases")
     shown.page.wait_for_function("document.getElementById('cases').getBoundingClientRect().top < innerHeight")
     shown.page.locator("nav a", has_text="Failures").click()
     shown.page.wait_for_function("location.hash.startsWith('#failures')")

@@ -1,4 +1,4 @@
-"""What a reader can read: no text over text, none cut, no label twice, colours that stand out in light and dark."""
+"""What a reader can read: no text over text, none cut, no label twice, and colours that stand out, in light and dark."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.bench.report.page.browsing import PHONE, Shown, draw_all
-from tests.bench.report.page.driving import BROWSER
+from tests.bench.report.page.browsing import PHONE, Shown, draw_all, in_browser
 
-pytestmark = BROWSER
+pytestmark = in_browser
 SEEN = Path(__file__).with_name("seen.js").read_text()
 VIEWS = [(0, "light"), (0, "dark"), (355, "light"), (355, "dark")]
 Drawn = Callable[..., Shown]
@@ -43,17 +42,17 @@ def test_labels_stay_apart_where_the_filters_leave_everything(drawn: Drawn) -> N
     assert faults(shown, "faultsOfLabels") == []
 
 
-def test_a_phone_scrolls_down_alone(visit: Callable[..., Shown], page_of: Callable[[int], Path]) -> None:
+def test_a_phone_scrolls_down_alone(opened: Callable[..., Shown], page_of: Callable[[int], Path]) -> None:
     for cases in (0, 355):
-        shown = visit(page_of(cases), **PHONE)
+        shown = opened(page_of(cases), **PHONE)
         draw_all(shown)
         assert shown.look("document.documentElement.scrollWidth") == 390
         wide = "[...document.querySelectorAll('.chart svg')].filter(e => e.getBoundingClientRect().right > 390).length"
         assert shown.look(wide) == 0
 
 
-def test_a_legend_lists_only_what_is_drawn(visit: Callable[..., Shown], page_of: Callable[[int], Path]) -> None:
-    shown = visit(page_of(355), "#variant=eager,fused")
+def test_a_legend_lists_only_what_is_drawn(opened: Callable[..., Shown], page_of: Callable[[int], Path]) -> None:
+    shown = opened(page_of(355), "#variant=eager,fused")
     draw_all(shown)
     labels = set(shown.texts(".chart .role-legend-label text")) | set(shown.texts(".chart .role-legend-label"))
     others = {"compile", "compile-max", "compile-aot", "library-fused", "per-layer", "onnxruntime", "onnxruntime-trt"}

@@ -11,18 +11,17 @@ import pytest
 
 from bench.machine.environment import ROOT
 from bench.records.store import FILE
-from tests.bench.report.page.browsing import HOSTILE, Shown, answer_of, draw_all, open_page, reach, render
-from tests.bench.report.page.driving import BROWSER
+from tests.bench.report.page.browsing import HOSTILE, Shown, answer_of, draw_all, in_browser, open_page, reach
+from tests.bench.report.page.conftest import render
 
-pytestmark = BROWSER
+pytestmark = in_browser
 Pages = Callable[[int], Path]
 ANSWER_S, FILTER_S = 2.0, 0.3  # the goals
 TRIES = 3
 # the time from the beginning of the navigation until the maps are painted
 WATCH = """new MutationObserver(() => {
     if (!window.answered && document.querySelector('#maps td'))
-        window.answered = new Promise(done =>
-            requestAnimationFrame(() => setTimeout(() => done(performance.now() / 1000))));
+        window.answered = new Promise(done => requestAnimationFrame(() => setTimeout(() => done(performance.now() / 1000))));
 }).observe(document, {subtree: true, childList: true})"""
 # the time from a click until all that it changed at once is painted; the charts in view follow one by one
 CLICK = """selector => new Promise(done => {
@@ -88,7 +87,7 @@ def test_ten_thousand_records_open(browser: Any, tmp_path: Path, folder_of: Call
     shown.page.context.close()
 
 
-def test_markup_in_records_is_text_wherever_it_is_opened(visit: Callable[..., Shown], tmp_path: Path) -> None:
+def test_markup_in_records_is_text_wherever_it_is_opened(opened: Callable[..., Shown], tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (ROOT / "results/cpu-quick" / FILE).read_text().splitlines()]
     for line in lines:
         line["reason"] = HOSTILE
@@ -96,12 +95,11 @@ def test_markup_in_records_is_text_wherever_it_is_opened(visit: Callable[..., Sh
         line["cold"]["caches"] = HOSTILE
         line["environment"]["cpu"]["name"] = f"{HOSTILE}\x1b[2J\u202e"
     (tmp_path / FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    shown = visit(render(tmp_path / "report.html", tmp_path))
+    shown = opened(render(tmp_path / "report.html", tmp_path))
     draw_all(shown)
     shown.page.locator("#record-fold > summary").click()
     for summary in shown.page.locator("#record-table td button").all()[:40:13]:
         summary.click()
-    shown.page.locator(".map td.none").first.focus()
     shown.page.locator(".map td:not(.none)").first.click()
     assert HOSTILE in shown.page.locator("#one-case").inner_html().replace("&lt;", "<").replace("&gt;", ">")
     shown.page.keyboard.press("Escape")
