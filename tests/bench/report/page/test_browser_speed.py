@@ -21,7 +21,8 @@ TRIES = 3
 # the time from the beginning of the navigation until the maps are painted
 WATCH = """new MutationObserver(() => {
     if (!window.answered && document.querySelector('#maps td'))
-        window.answered = new Promise(done => requestAnimationFrame(() => setTimeout(() => done(performance.now() / 1000))));
+        window.answered = new Promise(done =>
+            requestAnimationFrame(() => setTimeout(() => done(performance.now() / 1000))));
 }).observe(document, {subtree: true, childList: true})"""
 # the time from a click until all that it changed at once is painted; the charts in view follow one by one
 CLICK = """selector => new Promise(done => {
