@@ -1,5 +1,7 @@
 // All of it, as the filters leave it.
 
+const whenIdle = window.requestIdleCallback ?? ((then) => setTimeout(then, 50)); // which not every browser has
+
 function changed() {
   turn += 1;
   for (const element of document.querySelectorAll(".of-setting")) element.hidden = Number(element.dataset.setting) !== setting;
@@ -19,7 +21,8 @@ function changed() {
   recordTable();
   for (const draw of whenChanged) draw();
   document.documentElement.dataset.answered = String(turn);
-  requestAnimationFrame(() => setTimeout(() => { keepRoom(); drawNear(); })); // the answer is seen first
+  // the answer is seen first, and what the reader does next is heard before charts are drawn
+  requestAnimationFrame(() => setTimeout(() => whenIdle(() => { keepRoom(); drawNear(); }, { timeout: 200 })));
 }
 
 let width = window.innerWidth, waiting;
