@@ -261,7 +261,8 @@ def test_marks_of_the_fastest_and_of_ties_stand_in_the_tables(opened: Any, tmp_p
 
 
 def test_more_panels_are_drawn_when_a_reader_wants_them(opened: Any, tmp_path: Path, record: Make) -> None:
-    records = [record(f"resnet18/eager/fp32/b{batch}/i224/stream") for batch in range(1, 10)]
+    models = [f"resnet{depth}{kind}" for depth in (18, 34, 50) for kind in ("", "v1", "v2")]
+    records = [record(f"{model}/eager/fp32/b1/i224/stream") for model in models]
     shown = opened(page_of(tmp_path, records)).page
     reach(Shown(shown), "memory")
     panels = shown.locator("#chart-memory .mark-group.role-scope.cell > g")
