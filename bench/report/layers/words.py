@@ -36,14 +36,16 @@ def describe_layers(
             f"{who}its parts are known to within {timed.error:.0%} of the whole alone, so none is named; "
             "a quieter machine, or a larger -n, tells more."
         )
-        return {"says": unsure, "furthest": unsure}
+        return dict.fromkeys(("says", "largest", "furthest", "against"), unsure)
     furthest = _furthest([row for row in layers if row.get("above") is not None])
     clauses = [_largest(stages or bars), furthest]
     if rival and not rival.disturbed:
         clauses.append(_beside(label(rival.case), [bar for bar in bars if bar["rival_ms"] is not None]))
     elif rival:
         clauses.append(f"nothing can be told against {label(rival.case)}, whose times are too unsure")
-    return {"says": f"{who}{'; '.join(filter(None, clauses))}.", "furthest": furthest and f"{who}{furthest}."}
+    parts = {"says": "; ".join(filter(None, clauses)), "largest": clauses[0], "furthest": furthest}
+    parts["against"] = clauses[-1] if rival else clauses[0]
+    return {name: f"{who}{words}." for name, words in parts.items() if words}
 
 
 def _leaders(rows: Sequence[Row], value: str) -> list[Row]:
