@@ -77,6 +77,8 @@ def _batch_memory(rows: Rows) -> str:
 
 def _depth(rows: Rows) -> str:
     _, _, pairs = _pairs(rows, "depth", "way", "batch", "image", "kind")
+    if not pairs:
+        return ""
     times = span(shallow["speed"] / deep["speed"] for shallow, deep in pairs)
     return f"{pairs[0][1]['model']} takes {times} times {pairs[0][0]['model']}'s time for an image"
 
@@ -156,6 +158,11 @@ def _rounds(rows: Rows) -> str:
     return f"The medians of a case's processes differ by {span(spread, 2)} %"
 
 
+def _floors(rows: Rows) -> str:
+    shares = span((100 * row["of_floor"] for row in rows), 2)
+    return f"{rows[0]['family']} runs at {shares} % of what this machine's ceilings allow"
+
+
 def _in_row(field: str) -> Callable[[Rows], str]:
     return lambda rows: str(rows[0].get(field) or "")
 
@@ -178,6 +185,7 @@ FINDINGS: dict[str, Callable[[Rows], str]] = {
     "layers": _in_row("against"),
     "roofline": _in_row("furthest"),
     "layer-floors": _in_row("furthest"),
+    "floors": _floors,
     "quantiles": _quantiles,
     "stationary": _stationary,
     "rounds": _rounds,

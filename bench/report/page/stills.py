@@ -31,8 +31,9 @@ from bench.report.page.settings import Setting
 
 SOFTWARE = ("torch", "onnxruntime", "onnxruntime-gpu", "openvino")  # that a picture names where it was used
 WIDE = {"bold": 0.58, "normal": 0.52}  # of a letter, in parts of its size: what few fonts exceed on average
-SLIDE_BARS = 24
 LEAST, MOST = 90, 1200  # pixels that a panel may get
+TITLE_LINES = 3  # of a title, whose last clauses are left out beyond
+LEAST_SCALE = 0.9  # of that of a slide, at which its text can still be read
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,12 @@ class Frame:
 
     def written(self, text: str, size: int, y: float, weight: str = "normal") -> tuple[str, float]:
         """Return the SVG of a text from a height on, and where it ends."""
-        ink = look.COLOURS["ink"][self.mode]
-        fill = ink if weight == "bold" else look.COLOURS["soft"][self.mode]
+        fill = look.COLOURS["ink" if weight == "bold" else "soft"][self.mode]
         font = f'font-family="{look.STILL_FONT}" font-size="{size}px" font-weight="{weight}" fill="{fill}"'
         pieces = []
         for line in self.wrapped(shown(text), size, weight):
             y += 1.25 * size
-            # a mark may be in another font than the words: it is drawn by itself, that these stay as they are
-            words = re.sub(f"[{''.join(look.MEANINGS)}]", f'<tspan fill="{ink}">\\g<0></tspan>', escape(line))
-            pieces.append(f'<text x="{self.margin}" y="{y:.1f}" {font}>{words}</text>')
+            pieces.append(f'<text x="{self.margin}" y="{y:.1f}" {font}>{escape(line)}</text>')
         return "".join(pieces), y + 0.3 * size
 
 
@@ -103,9 +101,9 @@ def save_stills(folders: Iterable[str | Path], target: Path) -> list[Path]:
     data = gather(folders)
     files = []
     for name, picture, source in (*_answers(data.settings[0]), *_charts(data)):
-        # more bars than a slide has room for are pictures of documents alone
-        for frame in FRAMES if picture.spec.get("usermeta", {}).get("bars", 0) <= SLIDE_BARS else FRAMES[1:]:
-            svg = framed(picture, source, frame)
+        for frame in FRAMES:
+            if not (svg := framed(picture, source, frame)):
+                continue
             png = vl_convert.svg_to_png(svg, scale=frame.dense)
             for suffix, content in ((".svg", svg.encode()), (".png", png)):
                 files.append(target / f"{name}-{frame.name}{suffix}")
@@ -199,8 +197,14 @@ def source_of(setting: Setting) -> str:
 
 
 def framed(picture: Picture, source: str, frame: Frame) -> str:
-    """Return the SVG of a chart that fills a frame under its title and source, and over what its marks mean."""
-    head, y = frame.written(picture.finding.rstrip("."), frame.title, frame.margin / 2, "bold")
+    """Return the SVG of a chart that fills a frame under its title and source, and over what its marks mean.
+
+    It is empty where a slide has no room for the chart's text.
+    """
+    title = picture.finding.rstrip(".")
+    while "; " in title and len(frame.wrapped(title, frame.title, "bold")) > TITLE_LINES:
+        title = title.rpartition("; ")[0]
+    head, y = frame.written(title, frame.title, frame.margin / 2, "bold")
     of, top = frame.written(source, frame.small, y)
     _, foot = frame.written(picture.legend, frame.small, 0)
     top += frame.small / 2
@@ -208,6 +212,8 @@ def framed(picture: Picture, source: str, frame: Frame) -> str:
     high = (frame.height - top - foot - frame.margin / 2) / frame.scale if frame.height else 0.0
     drawing, width, height = fitted(json.dumps(shown(picture.spec)), room / frame.scale, high)
     scale = min(frame.scale, room / width, *([high * frame.scale / height] if high else []))
+    if frame.height and scale < LEAST_SCALE * frame.scale:
+        return ""
     bottom = frame.height - foot - frame.margin / 2 if frame.height else top + height * scale
     below, end = frame.written(picture.legend, frame.small, bottom)
     whole = frame.height or ceil(end + frame.margin / 2)
