@@ -142,9 +142,7 @@ def _floor(group: Group, ceilings: Ceilings, cache: int, weights_fit: bool) -> F
     activations = *group.reads, *group.writes
     cached = sum(size for size in activations if size <= cache)
     cached += group.weights if weights_fit else 0
-    memory = (group.bytes - cached) / ceilings.bandwidth + (
-        cached / ceilings.l2 if ceilings.l2 else 0.0
-    )
+    memory = (group.bytes - cached) / ceilings.bandwidth + (cached / ceilings.l2 if ceilings.l2 else 0.0)
     compute = sum(flops / ceilings.rate(precision) for precision, flops in group.products)
     seconds = max(compute, memory, ceilings.launch_s)
     bound: Bound = "compute" if seconds == compute else "memory" if seconds == memory else "launch"

@@ -121,6 +121,6 @@ def test_no_word_has_two_rows_in_one_group_and_each_row_a_meaning() -> None:
 
 def test_it_is_where_a_reader_is_sent() -> None:
     assert "docs/GLOSSARY.md" in LEGEND_END
-    assert "(docs/GLOSSARY.md)" in (ROOT / "README.md").read_text().split("## More")[1]
+    assert "(docs/GLOSSARY.md)" in (ROOT / "README.md").read_text().split("## Five recipes")[1]
     assert "(GLOSSARY.md)" in (ROOT / "docs" / "ARCHITECTURE.md").read_text()
     assert "docs/GLOSSARY.md" in (ROOT / "bench" / "report" / "page" / "page.html").read_text()

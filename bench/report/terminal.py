@@ -25,6 +25,7 @@ from bench.report.evidence import describe_choices, describe_gate, describe_reli
 from bench.report.rows import Row, group_rows, group_without_speed, largest_batches, model_at, rows_from_records
 from bench.text import plural, visible
 
+LEAST = 6  # columns of a table: the mark, variant, precision, batch and two numbers
 ROWS = 60  # of a table that is printed whole on a terminal, unless all are wanted
 SENTENCES = 6  # contests whose answers are sentences; those of more are a table
 CONTESTS = 30  # rows of that table; for more it has one a model
@@ -146,9 +147,9 @@ def _print_left_out(out: Console, titles: Sequence[str], places: Sequence[int], 
 def _places_with_room(titles: Sequence[str], widths: Sequence[int], room: int) -> list[int]:
     """Return the places of the columns that have room: all but some of the last third, or all, for a block each row.
 
-    What 8 bits cost stands wherever their speed does.
+    What 8 bits cost stands wherever their speed does, and the columns that are left are LEAST at least.
     """
-    places, spare = list(range(len(titles))), len(titles) // 3
+    places, spare = list(range(len(titles))), min(len(titles) // 3, len(titles) - LEAST)
     for place in reversed(range(len(titles))):
         if sum(widths[each] + 1 for each in places) - 1 <= room:
             return places
@@ -203,12 +204,11 @@ def describe_contests(contests: Sequence[Contest]) -> str:
     """Return a sentence on many contests: in how many each way is fastest or tied, and how many are open."""
     decided = [contest for contest in contests if contest.verdict in ("winner", "tie")]
     ways = Counter(f"{row.case.variant}/{row.case.precision}" for contest in decided for row in contest.candidates)
-    first, *others = ways.most_common(4) or [("none", 0)]
+    clauses = [f"{way} in {count}" for way, count in ways.most_common(4)]
+    clauses += [f"{len(ways) - 4} more in fewer"] * (len(ways) > 4)
     models = len({contest.leader.case.model for contest in contests})
     sentence = f"Of {len(contests)} contests of {models} {plural(models, 'model')}, each at one batch and launch: "
-    clauses = [f"{first[0]} is fastest or tied in {first[1]}", *(f"{way} in {count}" for way, count in others)]
-    clauses += [f"{len(ways) - 4} more in fewer"] * (len(ways) > 4)
-    sentence += ", ".join(clauses)
+    sentence += f"fastest or tied is {', '.join(clauses)}" if clauses else "none is decided"
     for verdict, what in (("unknown", "which is fastest cannot be told in"), ("alone", "only one way was measured in")):
         if count := sum(contest.verdict == verdict for contest in contests):
             sentence += f"; {what} {count}"

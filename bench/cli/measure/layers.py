@@ -51,10 +51,11 @@ def layers(
         check_case(parsed, env)
     check_input(input)
     for path, kind, option in ((trace, TRACE, "--trace"), (output, LAYERS, "-o")):
-        if path is not None and not path.resolve().parent.is_dir():
+        if path is None:
+            continue
+        check_writable(path, kind, f"{OTHER} with {option}")
+        if not path.resolve().parent.is_dir():
             raise typer.BadParameter(f"{path}: there is no folder {path.resolve().parent}")
-        if path is not None:
-            check_writable(path, kind, f"{OTHER} with {option}")
     profiles = []
     for number, parsed in enumerate(cases):
         with spinner(parsed.name) as status:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import exp, inf, log, log1p
 from textwrap import wrap
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from bench.report.page import look
 from bench.report.page.document import shown
 from bench.report.page.encoding import Spec, channel, layer
-from bench.text import percent_change
+from bench.text import percent_change, plural
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
 from bench.verdicts.metrics import METRICS
 from bench.verdicts.rollup import RollUp, groups_of
@@ -66,14 +67,14 @@ def specification(comparison: Comparison, sides: str) -> Spec:
     changed = {one.metric for one in comparison.of(SLOWER, FASTER)}
     measured = [name for name in METRICS if any(one.metric == name for one in comparison.verdicts)]
     metrics = [name for name in measured if name in changed] or measured
-    rows, number = rows_of(comparison, metrics[:PANELS])
+    rows, cases, variants = rows_of(comparison, metrics[:PANELS])
     notes = [
         sides,
         "Head over base, with 95 % intervals, each by itself. Shaded: less than the least change that counts.",
     ]
-    cases = len({one.case for one in comparison.verdicts})
-    if number < cases:
-        notes.append(f"{number} of {cases} cases, those that changed most; a variant's diamond is of all of its cases.")
+    if cases or variants:
+        texts = [f"{n} {plural(n, noun)}" for n, noun in ((cases, "case"), (variants, "variant")) if n]
+        notes.append(f"Left out: {' and '.join(texts)} that changed less. A variant's diamond is of all of its cases.")
     if len(metrics) > PANELS:
         notes.append(f"{PANELS} of {len(metrics)} metrics; not drawn: {', '.join(metrics[PANELS:])}.")
     if any(row.is_group for row in rows):
@@ -94,30 +95,40 @@ def specification(comparison: Comparison, sides: str) -> Spec:
     return light
 
 
-def rows_of(comparison: Comparison, metrics: list[str]) -> tuple[list[Row], int]:
-    """Return the rows from the top, and the number of cases among them: by variant, the worst first in both.
+def rows_of(comparison: Comparison, metrics: list[str]) -> tuple[list[Row], int, int]:
+    """Return the rows from the top, by variant, the worst first in both; and how many cases and variants are left out.
 
-    Of many cases they are those that changed, by the largest change, and then those whose change is largest.
+    Of many cases those are there that changed most, one for the worse, one for the better, and so on; then others.
     """
     of_case: dict[str, dict[str, Verdict | RollUp]] = {}
-    sizes: dict[str, tuple[bool, float]] = {}
     for one in comparison.verdicts:
         if one.metric in metrics and one.ratio is not None:
             of_case.setdefault(one.case, {})[one.metric] = one
-            size = one.word in (SLOWER, FASTER), abs(one.worse)
-            sizes[one.case] = max(size, sizes.get(one.case, (False, 0.0)))
-    chosen = set(sorted(of_case, key=lambda case: sizes[case], reverse=True)[:SHOWN_CASES])
+    chosen = _chosen([one for one in comparison.verdicts if one.case in of_case and one.metric in metrics])
+    rolled = [one for one in listed_rollup(comparison, True) if one.metric in metrics]
+    sizes: dict[str, float] = {}
+    for row in rolled:
+        sizes[row.name] = max(abs(row.worse) if row.variant else inf, sizes.get(row.name, 0.0))
+    names = sorted(sizes, key=lambda name: -sizes[name])[:SHOWN_GROUPS]
     groups: dict[str, Row] = {}
-    for rolled in listed_rollup(comparison, True):
-        if rolled.metric in metrics and (rolled.name in groups or len(groups) < SHOWN_GROUPS):
-            groups.setdefault(rolled.name, Row(rolled.name, True, {})).of[rolled.metric] = rolled
+    for row in rolled:
+        if row.name in names:
+            groups.setdefault(row.name, Row(row.name, True, {})).of[row.metric] = row
     by_name: dict[str, list[Row]] = {"all": [], **{name: [] for name in groups}}
     group_of = groups_of(one.case for one in comparison.verdicts)
     for case in sorted(chosen, key=lambda case: (-_worst(of_case[case]), case)):
         name = "/".join(filter(None, group_of[case]))  # a variant of one case has no row of its kind
         by_name[name if name in by_name else "all"].append(Row(case, False, of_case[case]))
     ordered = [row for name, cases in by_name.items() for row in (*filter(None, [groups.get(name)]), *cases)]
-    return ordered, len(chosen)
+    return ordered, len({one.case for one in comparison.verdicts}) - len(chosen), len(sizes) - len(groups)
+
+
+def _chosen(verdicts: list[Verdict]) -> list[str]:
+    """Return the cases to draw, SHOWN_CASES at most."""
+    ordered = sorted(verdicts, key=lambda one: -abs(one.worse))
+    worse, better = (dict.fromkeys(one.case for one in ordered if one.word == word) for word in (SLOWER, FASTER))
+    turns = [case for pair in zip_longest(worse, better) for case in pair if case is not None]
+    return list(dict.fromkeys([*turns, *(one.case for one in ordered)]))[:SHOWN_CASES]
 
 
 def _worst(of: dict[str, Verdict | RollUp]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,14 @@ from bench.plans.case import Case
 from bench.plans.words import label
 from bench.records.baseline import BASELINE
 from bench.report.answer import Contest, contests_of
+from bench.report.markdown import BestWays, best_ways
 from bench.report.page import look
 from bench.report.page.encoding import Spec, channel, layer
 from bench.report.page.settings import Setting, headline
-from bench.report.rows import Row, group_rows
+from bench.report.rows import Row
 from bench.text import at_pixels, digits
 from resnet.variants import VARIANTS
 
-MANY_WAYS = 12  # of a model: with more, the page opens on one precision and launch
 HEAT_STEPS = (1.02, 1.2, 1.5, 2.2)  # the least ratio of each step of colour away from 1
 GAP = "\u2002"  # which SVG does not join with others
 
@@ -41,28 +41,22 @@ def mark_of(row: Row, contests: list[Contest]) -> str:
 
 def answer(setting: Setting) -> Picture | None:
     """Return the images/s of each variant in its best precision, at the batch of one model with the most variants."""
-    wide = [row for row in setting.rows if not row.is_eight_bits]
-    if not wide:
+    ways = best_ways(setting.rows)
+    if ways is None:
         return None
-    model = Counter((row.case.model, row.case.image) for row in wide).most_common(1)[0][0]
-    groups = {key[2]: rows for key, rows in group_rows(wide).items() if key[:2] == model}
-    batch = max(groups, key=lambda batch: (len({row.case.variant for row in groups[batch]}), -batch))
-    best: dict[str, Row] = {}
-    for row in groups[batch]:
-        best.setdefault(row.case.variant, row)
-    first = next(iter(best.values()))
+    first = ways.rows[0]
     contests = [contest for contest in setting.contests if any(row is first for row in contest.rows)]
-    rows = [_bar(row, mark_of(row, contests)) for row in best.values()]
+    rows = [_bar(row, ways, mark_of(row, contests)) for row in ways.rows]
     legend = ["The best precision of each variant", *look.meanings(row["text"] for row in rows)]
     legend += ["a bar's line is its 95 % interval"] * any(row["low"] for row in rows)
-    of = f"{model[0]}{at_pixels(model[1])}, batch {batch}"
+    of = f"{first.case.model}{at_pixels(first.case.image)}, batch {first.case.batch}"
     return Picture(_bars(rows, f"images/s, {of}"), headline(contests), ", ".join(legend))
 
 
-def _bar(row: Row, mark: str) -> dict[str, Any]:
+def _bar(row: Row, ways: BestWays, mark: str) -> dict[str, Any]:
     low, high = row.images_per_s_interval or (None, None)
-    over = row.against if row.case.variant != BASELINE else None
-    times = f"{over.ratio.value:.2f} times {label(over.baseline)}" if over else ""
+    over = ways.over_eager.get(row.case)
+    times = f"{over.value:.2f} times {label(ways.eager.case)}" if over and ways.eager else ""
     return {
         "name": ", ".join(filter(None, (label(row.case), row.choices))),
         "variant": row.case.variant,
@@ -102,21 +96,6 @@ def _bars(rows: list[dict[str, Any]], title: str) -> Spec:
         "config": look.config() | {"view": {"stroke": None}},
         "usermeta": {"bars": len(rows)},
     }
-
-
-def opening(rows: list[dict[str, Any]], many: int = MANY_WAYS) -> dict[str, str]:
-    """Return the precision and the launch that the page opens on, of its first setting; empty where it shows all."""
-    rows = [row for row in rows if not row["setting"]]
-    ways: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        ways[row["model"]].add(row["way"])
-    if max(map(len, ways.values()), default=0) <= many:
-        return {}
-    models = [row["model"] for row in rows]
-    of_model = [row for row in rows if row["model"] == max(dict.fromkeys(models), key=models.count)]
-    alike = [row for row in of_model if row.get("unlike") == ""]
-    fastest = max(alike or of_model, key=lambda row: float(row["speed"]))
-    return {axis: fastest[axis] for axis in ("precision", "launch")}
 
 
 def heat(setting: Setting) -> Picture | None:

@@ -17,9 +17,8 @@ def pack(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def pack_column(values: list[Any]) -> Any:
     """Return values as they are, or words that are repeated as `words` and the place of each, from 1; 0 is none."""
-    present = {value for value in values if type(value) in (str, bool)}
-    if not present or 2 * len(present) > len(values) or any(type(v) not in (str, bool, type(None)) for v in values):
+    words = list(dict.fromkeys(value for value in values if type(value) in (str, bool)))
+    if not words or 2 * len(words) > len(values) or any(type(v) not in (str, bool, type(None)) for v in values):
         return values
-    words = sorted(present)
     places = {word: place for place, word in enumerate(words, 1)}
     return {"words": words, "at": [0 if value is None else places[value] for value in values]}

@@ -21,6 +21,7 @@ from bench.files import check_writable, write_file
 from bench.kinds import kind_of
 from bench.report.page import answers, look, overview, sections
 from bench.report.page.answers import Picture
+from bench.report.page.contests import opening
 from bench.report.page.data import PageData, gather
 from bench.report.page.document import require_libraries, shown
 from bench.report.page.encoding import NUMBERS, Rows, Spec
@@ -100,7 +101,7 @@ def save_stills(folders: Iterable[str | Path], target: Path) -> list[Path]:
 
     data = gather(folders)
     files = []
-    for name, picture, source in (*_answers(data.settings[0]), *_charts(data), *_history(data)):
+    for name, picture, source in (*_answers(data.settings[0]), *_charts(data)):
         # more bars than a slide has room for are pictures of documents alone
         for frame in FRAMES if picture.spec.get("usermeta", {}).get("bars", 0) <= SLIDE_BARS else FRAMES[1:]:
             svg = framed(picture, source, frame)
@@ -117,47 +118,47 @@ def _answers(setting: Setting) -> Iterator[tuple[str, Picture, str]]:
             yield name, picture, source_of(setting)
 
 
-def _history(data: PageData) -> Iterator[tuple[str, Picture, str]]:
-    if still := overview.still(data.overview):
-        yield "history", Picture(still, data.overview.finding, still["description"]), source_of(data.settings[0])
-
-
 def _charts(data: PageData) -> Iterator[tuple[str, Picture, str]]:
     """Yield each chart that the records of the first machine fill, with what it shows and its source."""
-    opening = answers.opening(data.cases)
+    source = source_of(data.settings[0])
+    opened = opening([row for row in data.cases if not row["setting"]])
     for section in sections.SECTIONS:
         for name, spec in section.draw(data).items():
             dataset = spec["usermeta"]["dataset"]
-            if spec["usermeta"].get("opened"):  # a chart for each row of a table
-                continue
-            shown_rows = chosen(spec, data.datasets[dataset], opening if dataset == "cases" else {})
-            if rows := [row for panel in shown_rows for row in panel]:
-                still = deepcopy(spec) | {"datasets": {dataset: rows}, "columns": len(shown_rows)}
-                bars = max(len({row[spec["usermeta"]["line"]] for row in panel}) for panel in shown_rows)
-                still["usermeta"] |= {"panels": len(shown_rows), "bars": bars}
-                if step := spec["usermeta"].get("step"):
-                    still["spec"]["height"] = step * bars
-                still["config"]["legend"] |= {"layout": {"top": {"direction": "vertical", "anchor": "start"}}}
-                said = finding(name, rows) or spec["description"]
-                yield name, Picture(still, said, _left_out(spec, opening)), source_of(data.settings[0])
+            if dataset == "history":
+                if still := overview.still(data.overview):
+                    yield name, Picture(still, data.overview.finding, still["description"]), source
+            elif rows := chosen(spec, data.datasets[dataset], opened if dataset == "cases" else {}):
+                yield name, _picture(name, spec, rows, opened if dataset == "cases" else {}), source
 
 
-def _left_out(spec: Spec, opening: dict[str, str]) -> str:
-    """Return what the choice of a chart's rows leaves, in words."""
-    free = spec["usermeta"]["free"]
-    words = [word for axis, word in opening.items() if axis not in free and spec["usermeta"]["dataset"] == "cases"]
-    most = [f"the {spec['usermeta']['most']} fastest of a panel, and eager"] * bool(spec["usermeta"]["most"])
-    return f"{spec['description']}: {', '.join([*words, *most])}" if words or most else spec["description"]
+def _picture(name: str, spec: Spec, panels: list[Rows], opened: dict[str, str]) -> Picture:
+    """Return the picture of some panels of a chart, with what its title and the line below it say."""
+    meta = spec["usermeta"]
+    rows = [row for panel in panels for row in panel]
+    still = deepcopy(spec) | {"datasets": {meta["dataset"]: rows}, "columns": len(panels)}
+    bars = max(len({row[meta["line"]] for row in panel}) for panel in panels)
+    still["usermeta"] |= {"panels": len(panels), "bars": bars}
+    if step := meta.get("step"):
+        still["spec"]["height"] = step * bars
+    still["config"]["legend"] |= {"layout": {"top": {"direction": "vertical", "anchor": "start"}}}
+    words = [word for axis, word in opened.items() if axis not in meta["free"]]
+    words += [f"the {meta['most']} fastest, and eager"] * bool(meta["most"])
+    return Picture(
+        still,
+        finding(name, rows) or spec["description"],
+        ": ".join(filter(None, (spec["description"], ", ".join(words)))),
+    )
 
 
-def chosen(spec: Spec, rows: Rows, opening: dict[str, str]) -> list[Rows]:
+def chosen(spec: Spec, rows: Rows, opened: dict[str, str]) -> list[Rows]:
     """Return the rows of the panels that a still draws: the fullest, each with its fastest lines, as the page does.
 
     Rows of other machines than the first are left out, and of the filters' axes what the page does not open on.
     """
     meta = spec["usermeta"]
     ids = None if meta["ids"] is None else set(meta["ids"])
-    wanted = {axis: value for axis, value in opening.items() if axis not in meta["free"]}
+    wanted = {axis: value for axis, value in opened.items() if axis not in meta["free"]}
     drawn: dict[Any, Rows] = {}
     for row in rows:
         of_chart = not row["setting"] and (ids is None or row["id"] in ids)

@@ -22,7 +22,8 @@ Verdicts = Mapping[tuple[str, str], Verdict]  # by case and metric
 
 CHANGES = (SLOWER, FASTER)
 COLUMNS = 4  # metrics side by side in a table
-SHOWN_ROWS, SHOWN_CASES = 16, 12  # of the tables that are not folded
+SHOWN_FAILED = 5  # failures that are not folded
+SHOWN_CASES = 12  # of the table that is not folded
 LINE = 26  # characters of a name's line in a cell
 SENTENCE, CELL = 1200, 300  # characters of a sentence, and of one name or line of a list
 # characters of a table that is not folded, and of each that is: in all well under what GitHub takes
@@ -43,6 +44,8 @@ def comment(comparison: Comparison, every: bool = False, about: str = "", pictur
     blocks = [f"**{plain(_cut(finding(comparison).text, SENTENCE))}**", about]
     if picture:
         blocks.append(f"[The intervals as a picture]({quote(picture, safe='/:~+,=@')})")
+    failed = texts.without(comparison)[: min(SHOWN_FAILED, len(comparison.failed))]
+    blocks.append("\n".join(f"- {plain(_cut(line, CELL))}" for line in failed))
     blocks += _rollup(comparison)
     if changed:
         blocks += _changed(comparison, changed, of_case)
@@ -110,13 +113,15 @@ def _folded(title: str, blocks: Iterable[str]) -> str:
 def _rollup(comparison: Comparison) -> list[str]:
     """Return the roll-ups in which something changed, as a table, their basis, and the others folded."""
     shown, every = (texts.listed_rollup(comparison, every) for every in (False, True))
-    open_table, count = _rollup_table(shown[:SHOWN_ROWS], OPEN_ROOM)
-    rest = shown[count:] + [one for one in every if one not in shown]
+    leading = texts.leading_rollup(shown, texts.SHOWN_ROWS)
+    open_table, count = _rollup_table(leading, OPEN_ROOM)
+    first = leading[:count]
+    rest = [one for one in shown if one not in first] + [one for one in every if one not in shown]
     blocks = [open_table if count else ""]
     blocks += [plain(texts.rollup_basis(comparison.rollup))] if every else []
     if rest:
         table, fitting = _rollup_table(rest, FOLDED_ROOM)
-        unchanged = "" if shown[count:] else " in which no case changed"
+        unchanged = "" if len(shown) > count else " in which no case changed"
         title = f"By variant: {len(rest)} more {plural(len(rest), 'row')}{unchanged}"
         blocks.append(_folded(title, [table, _left_out(len(rest) - fitting, "row")]))
     return blocks
@@ -185,7 +190,7 @@ def _notes(comparison: Comparison) -> list[str]:
     """Return the sentences of the summary, and a list of what has no verdict, as long as there is room."""
     lines = texts.without_zero(comparison) + texts.by_reason(comparison.of(AMBIGUOUS))
     lines += [texts.same_line(comparison)] if comparison.counts[SAME] else []
-    lines += texts.without(comparison)
+    lines += texts.without(comparison)[min(SHOWN_FAILED, len(comparison.failed)) :]
     items, left = [], LIST_ROOM
     for place, line in enumerate(lines):
         item = f"- {plain(_cut(line, SENTENCE))}"

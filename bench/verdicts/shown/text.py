@@ -21,6 +21,8 @@ from bench.verdicts.summary import change, interval, listed, summary
 SHOWN_CASES = 10  # that changed and are listed without --all
 SHOWN = 20  # of which there is no verdict
 UNPROVEN = 6  # where the rounds prove none of them
+SHOWN_ROWS, LEADING_METRICS = 18, 2  # of the roll-up
+LEADING = ("latency", "throughput")
 ROLLUP_TITLES = "slow  fast  same  open"
 METRIC_WIDTH, WORD_WIDTH = max(map(len, METRICS)), len(AMBIGUOUS)
 FINDING_COLOURS = {SLOWER: "red", FASTER: "green", AMBIGUOUS: "yellow", SAME: "green"}
@@ -154,9 +156,22 @@ def listed_rollup(comparison: Comparison, every: bool) -> list[RollUp]:
     return sorted(shown, key=lambda one: (one.variant != "", -worst[one.name], one.name))
 
 
+def leading_rollup(rows: Sequence[RollUp], most: int) -> list[RollUp]:
+    """Return the rows to show first, about `most`: of LEADING's metrics and of the variants that changed most."""
+    metrics = [name for name in dict.fromkeys((*LEADING, *METRICS)) if any(one.metric == name for one in rows)]
+    leading = [one for one in rows if one.metric in metrics[:LEADING_METRICS]]
+    size: dict[str, float] = {}
+    for one in leading:
+        size[one.name] = max(abs(one.worse) if one.variant else inf, size.get(one.name, 0.0))
+    groups = max(1, most // max(1, min(len(metrics), LEADING_METRICS)))
+    names = sorted(size, key=lambda name: -size[name])[:groups]
+    return [one for one in leading if one.name in names]
+
+
 def _print_rollup(out: Console, comparison: Comparison, every: bool) -> None:
     """Print a line a metric below the name of a variant: the geometric mean of its cases' ratios, and their counts."""
-    shown = listed_rollup(comparison, every)
+    rows = listed_rollup(comparison, every)
+    shown = rows if every else leading_rollup(rows, SHOWN_ROWS)
     if not shown:
         return
     out.print(f"  {'by variant':<{METRIC_WIDTH}} {'change':>7} {'interval':>15}  {ROLLUP_TITLES}", style="bold")
@@ -168,6 +183,8 @@ def _print_rollup(out: Console, comparison: Comparison, every: bool) -> None:
         counts = "  ".join(f"{count:>4}" for count in (one.slower, one.faster, one.same, one.open))
         cells = f"{rollup_change(one):>7} {rollup_interval(one):>15}  {counts}"
         out.print(f"  {one.metric:<{METRIC_WIDTH}} {cells}", markup=False)
+    if more := len(rows) - len(shown):
+        out.print(f"and {more} more {plural(more, 'row')} (--all lists them)", style="dim")
     out.print(rollup_basis(comparison.rollup), markup=False, style="dim")
     out.print()
 

@@ -4,6 +4,7 @@ import copy
 import csv
 import io
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
+from bench.report.views import VIEWS
 from bench.text import UNSEEN, digits, markdown_cell, markdown_table, visible
 from tests.soak.fuzz_readers import ALLOWED, GOLDEN
 
@@ -63,6 +65,43 @@ def test_no_command_sends_it(folders: tuple[Path, Path], form: list[str]) -> Non
     printed("history", head.parent, "--all", *form)
     printed("recommend", head, *form)
     printed("report", head.parent, *form)  # the list of runs
+
+
+CHARACTERS = (
+    "\0\a\b\t\n\v\r\x1b\x7f\x85\x9b\xad\u061c\u200b\u202e\u2028\u2066\ufeff\ufffb\U000e0041[]/\\|`<&;=1mKJ\xe9\u6f22"
+)
+
+
+def spoilt(value: Any, draw: random.Random, share: float) -> Any:
+    """The parsed JSON of a record with drawn text in a share of all fields of text, those that readers look up too."""
+    if isinstance(value, dict):
+        return {name: inner if name == "case" else spoilt(inner, draw, share) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [spoilt(inner, draw, share) for inner in value]
+    hit = isinstance(value, str) and draw.random() < share
+    return f"{value}{''.join(draw.choices(CHARACTERS, k=draw.randint(1, 9)))}" if hit else value
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_fields_hold_is_shown(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every view, also where a record cannot be read for it, on stdout and stderr, on a terminal and in a pipe."""
+    draw = random.Random(seed)
+    lines = [json.loads(line) for line in GOLDEN[-1].read_text().splitlines()]
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", draw.choice(["40", "80"]))
+    monkeypatch.setenv("TTY_COMPATIBLE", draw.choice("01"))
+    name = "".join(draw.choices(CHARACTERS.replace("\0", "").replace("/", ""), k=5))
+    (folder := tmp_path / "store" / f"a{name}").mkdir(parents=True)
+    for share in (0.02, 0.2, 1.0):
+        text = "\n".join(json.dumps(spoilt(line, draw, share)) for line in lines)
+        (folder / "records.jsonl").write_text(f"{text}\n")
+        views = VIEWS if share == 0.02 else [draw.choice(list(VIEWS))]
+        shown = [printed("report", folder, "--view", view) for view in views]
+        shown += [printed("report", folder, "-f", "".join(draw.choices(CHARACTERS, k=4)))]
+        shown += [printed("recommend", folder), printed("recommend", folder, "--p99-ms", "9")]
+        shown += [printed("history", folder.parent, "--all"), printed("report", folder.parent)]
+        shown += [printed("compare", folder, folder, "--all", *ALLOWED), printed("report", folder / name.strip())]
+        assert not UNSEEN.search("".join(shown))
 
 
 def test_no_other_form_sends_it(folders: tuple[Path, Path], tmp_path: Path) -> None:

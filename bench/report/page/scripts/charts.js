@@ -71,13 +71,15 @@ async function draw(name) {
     spec.columns = size.columns;
     spec.spec.width = size.each;
     if (step) spec.spec.height = size.height;
-    spec.config.legend.columns = size.legend;
+    spec.config.legend = { ...spec.config.legend, columns: size.legend };
     if (size.legend < 5) spec.config.legend.layout = { top: { direction: "vertical", anchor: "start" } };
     spec.datasets = { [dataset]: rows };
     picture.result?.finalize();
     picture.key = key;
     picture.result = await vegaEmbed(element, spec, { mode: "vega-lite", renderer: "svg", actions: false, ast: true, logLevel: ERRORS, tooltip: { theme: "custom" } });
   }
+  const { width, height } = element.querySelector("svg")?.viewBox.baseVal ?? {};
+  element.classList.toggle("tall", height > 1.4 * width);
   element.style.minHeight = "";
   element.classList.remove("stale");
 }
@@ -91,24 +93,28 @@ function clear(name) {
   element.classList.remove("stale");
 }
 
-// All pictures are of other filters from now on: those of nothing are emptied, the others wait until they are near.
+// Pictures are of other filters from now on; what waits keeps the room that it will need.
 function spoil() {
+  for (const picture of Object.values(pictures)) picture.stale = true;
+}
+function keepRoom() {
+  const widths = Object.fromEntries(Object.keys(pictures).map((name) => [name, byId(`chart-${name}`).clientWidth])); // read before anything is written
   for (const [name, picture] of Object.entries(pictures)) {
+    if (!picture.stale || picture.near) continue;
     const element = byId(`chart-${name}`), of = rowsOf(name);
-    picture.stale = true;
     if (!of.rows.length) {
       picture.stale = false;
       noteOf(name, of);
       clear(name);
-    } else if (!picture.near) {
-      element.style.minHeight = `${heightOf(name, of, layout(name, element.clientWidth, of.panels).columns)}px`;
+    } else {
+      element.style.minHeight = `${heightOf(name, of, layout(name, widths[name], of.panels).columns)}px`;
       element.classList.add("stale");
     }
   }
 }
 
 // One chart after the other, so that the page answers meanwhile; a newer change ends an older one's round.
-let turn = 0, drawing = false, watched = false;
+let turn = 0, drawing = false, watched = !Object.keys(pictures).length;
 async function drawNear() {
   if (drawing) return;
   drawing = true;

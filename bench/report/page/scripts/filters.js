@@ -8,6 +8,7 @@ function filters() {
 function filterOf(axis) {
   const values = valuesOf(axis);
   const summary = make("summary");
+  let fresh = true;
   const boxes = values.map((value) => make("input", { type: "checkbox", value, checked: !off[axis].has(value) }));
   const showChoice = () => {
     const on = chosen(axis);
@@ -20,7 +21,8 @@ function filterOf(axis) {
       off[axis][box.checked ? "delete" : "add"](values[place]);
     });
     showChoice();
-    filtered();
+    filtered(!fresh); // all that is done while a list is open is one step back
+    fresh = false;
   };
   boxes.forEach((box) => box.addEventListener("change", () => set((value) => boxes[values.indexOf(value)].checked)));
   const quick = make("div", { class: "quick" },
@@ -30,16 +32,16 @@ function filterOf(axis) {
     const only = make("button", { type: "button", class: "only", "aria-label": `only ${nameOf(axis, value)}`, onclick: () => set((other) => other === value) }, "only");
     return make("div", {}, make("label", {}, boxes[place], nameOf(axis, value)), only);
   });
-  const details = make("details", { class: "axis", "data-axis": axis }, summary, make("div", { role: "group", "aria-label": axis }, quick, ...lines));
+  const details = make("details", { class: "axis", "data-axis": axis, ontoggle: () => { fresh = true; } }, summary, make("div", { role: "group", "aria-label": axis }, quick, ...lines));
   showChoice();
   return details;
 }
 
 const nameOf = (axis, value) => (axis === "batch" && value === 0 ? "largest" : String(value));
 
-function filtered() {
+function filtered(again = false) {
   section = "";
-  writeState();
+  writeState(again);
   changed();
 }
 

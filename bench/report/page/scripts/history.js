@@ -7,9 +7,9 @@ const machines = new Map(data.machines.map((machine) => [machine.name, machine])
 const unfolded = new Set(); // kinds whose rows are all shown
 let opened = null; // the series whose chart is open, and its view
 
-const many = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;
+const many = (count, one, more) => `${count} ${plural(count, one, more)}`;
 
-function shape(tag, attributes, ...children) {
+function svgOf(tag, attributes, ...children) {
   const element = document.createElementNS(SVG, tag);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.append(...children);
@@ -19,12 +19,12 @@ function shape(tag, attributes, ...children) {
 // a change's shape, on its own or within a sparkline: a cross for the worse, a ring for the better
 function shapeOf(kind, x, y) {
   return kind === "worse"
-    ? shape("path", { class: kind, d: `M${x - 3.5},${y - 3.5}l7,7m0,-7l-7,7` })
-    : shape("circle", { class: kind, cx: x, cy: y, r: 3.5 });
+    ? svgOf("path", { class: kind, d: `M${x - 3.5},${y - 3.5}l7,7m0,-7l-7,7` })
+    : svgOf("circle", { class: kind, cx: x, cy: y, r: 3.5 });
 }
 
-function mark(kind) {
-  return shape("svg", { class: "mark", viewBox: "0 0 12 12", width: 12, height: 12, "aria-hidden": "true" }, shapeOf(kind, 6, 6));
+function markOf(kind) {
+  return svgOf("svg", { class: "mark", viewBox: "0 0 12 12", width: 12, height: 12, "aria-hidden": "true" }, shapeOf(kind, 6, 6));
 }
 
 // values over commits: each as a point of a thin line, the levels, and the changes above
@@ -43,27 +43,26 @@ function sparkline(series) {
   const levels = series.levels.map(([first, last, level]) => `M${round(x(series.at[first]))},${round(y(level))}H${round(x(series.at[last]))}`).join("");
   const changes = series.changes.flatMap((change) => {
     const at = x(change.at - 0.5);
-    return [shape("path", { class: `edge ${change.kind}`, d: `M${round(at)},${top}V${height}` }), shapeOf(change.kind, at, 5)];
+    return [svgOf("path", { class: `edge ${change.kind}`, d: `M${round(at)},${top}V${height}` }), shapeOf(change.kind, at, 5)];
   });
   const said = `${many(series.values.length, "commit")}, from ${digits(series.values[0])} to ${digits(series.values.at(-1))} ${series.unit}`;
-  return shape("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": said },
-    shape("path", { class: "level", d: levels }), shape("polyline", { points: line }), ...changes);
+  return svgOf("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": said },
+    svgOf("path", { class: "level", d: levels }), svgOf("polyline", { points: line }), ...changes);
 }
 
 // ---- the table
 
-function seriesShown() {
-  return data.rows.history.filter((series) => shown(series) && series.machine === data.machine[setting]);
-}
+const ofMachine = () => data.rows.history.filter((series) => series.machine === data.machine[setting]);
 
 function historyTable() {
   const element = byId("history-table");
   if (!element) return;
-  const series = seriesShown();
+  const all = ofMachine(), series = all.filter(shown);
+  const hidden = all.filter((one) => one.kind === "worse" && !shown(one)).length;
   closeChart();
-  byId("history-finding").textContent = historyFinding(series);
+  byId("history-finding").textContent = `${historyFinding(series)}${hidden ? ` ${hidden} more got worse in what the filters leave out.` : ""}`;
   const titles = ["case", "over the commits", "newest", "last change", "at commit", "how sure"];
-  const heads = titles.map((title) => make("th", { scope: "col", class: title === "newest" ? "n" : null }, title));
+  const heads = titles.map((title) => make("th", { scope: "col", class: title === "newest" ? "n" : null }, term(title, data.headings[title])));
   const bodies = Object.keys(HEADS).map((kind) => historyGroup(kind, series.filter((one) => one.kind === kind)));
   element.replaceChildren(make("thead", {}, make("tr", {}, ...heads)), ...bodies.filter(Boolean));
 }
@@ -75,7 +74,7 @@ function historyGroup(kind, series) {
   const cases = new Set(series.map((one) => one.name)).size;
   const title = `${many(series.length, "series", "series")} of ${many(cases, "case")} ${HEADS[kind]}`;
   const toggle = series.length > Math.min(first, FIRST) || unfolded.has(kind) ? foldButton(kind, series.length - first) : "";
-  const head = make("tr", { class: "group" }, make("th", { colspan: 6, scope: "rowgroup" }, mark(kind), ` ${title} `, kind === "worse" ? "" : toggle));
+  const head = make("tr", { class: "group" }, make("th", { colspan: 6, scope: "rowgroup" }, markOf(kind), ` ${title} `, kind === "worse" ? "" : toggle));
   return make("tbody", { class: kind }, head, ...series.slice(0, first).map(historyRow));
 }
 
@@ -109,7 +108,7 @@ function historyRow(series) {
   const name = make("button", { type: "button", class: "name", "aria-expanded": "false" }, ...series.name.split("/").flatMap((word, place) => (place ? ["/", make("wbr"), word] : [word])));
   const earlier = series.changes.length - 1;
   const sure = [change?.sure, series.unsure, change?.marks, earlier > 0 && `${many(earlier, "change")} before it`, series.flips && `flips between two levels, ${series.flips} times`].filter(Boolean).join("; ");
-  const last = change ? [make("span", { class: change.kind }, mark(change.kind), ` ${change.text} ${change.kind}`), make("small", {}, change.interval)] : ["-"];
+  const last = change ? [make("span", { class: change.kind }, markOf(change.kind), ` ${change.text} ${change.kind}`), make("small", {}, change.interval)] : ["-"];
   const row = make("tr", { class: "series" },
     make("td", { class: "case" }, name, make("small", {}, series.title)),
     make("td", { class: "drawn" }, sparkline(series)),
@@ -151,7 +150,7 @@ async function toggleChart(series, row, button) {
 function aboutChanges(series) {
   const { commits, days } = machines.get(series.machine);
   const lines = series.changes.map((change) => make("li", {},
-    make("span", { class: change.kind }, mark(change.kind), ` ${change.text} ${change.kind}`),
+    make("span", { class: change.kind }, markOf(change.kind), ` ${change.text} ${change.kind}`),
     ` (${[change.interval, change.sure].filter(Boolean).join("; ")}) at ${commits[change.at]} of ${days[change.at]}, after ${commits[change.before]}`,
     [change.software, change.marks].filter(Boolean).map((text) => `; ${text}`).join(""), ". To confirm: ", make("code", {}, change.confirm)));
   if (series.unsure) lines.push(make("li", {}, `${series.unsure}. To confirm: `, make("code", {}, series.confirm)));

@@ -19,7 +19,7 @@ function changed() {
   recordTable();
   for (const draw of whenChanged) draw();
   document.documentElement.dataset.answered = String(turn);
-  requestAnimationFrame(() => setTimeout(drawNear)); // the answer is seen first
+  requestAnimationFrame(() => setTimeout(() => { keepRoom(); drawNear(); })); // the answer is seen first
 }
 
 let width = window.innerWidth, waiting;
@@ -27,7 +27,7 @@ window.addEventListener("resize", () => {
   if (window.innerWidth === width) return;
   width = window.innerWidth;
   clearTimeout(waiting);
-  waiting = setTimeout(() => { spoil(); drawNear(); }, 150);
+  waiting = setTimeout(() => { spoil(); keepRoom(); drawNear(); }, 150);
 });
 
 readFragment(location.hash.slice(1));

@@ -64,7 +64,8 @@ function term(word, meaning, attributes = {}) {
 function digits(value) {
   if (Math.abs(value) >= 1e15 || (value && Math.abs(value) < 5e-5)) return value.toExponential(3);
   const places = value >= 1 ? Math.max(0, 4 - String(Math.trunc(value)).length) : 4;
-  return value.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
+  const [whole, part] = value.toFixed(places).split(".");
+  return [whole.replace(/\B(?=(\d{3})+$)/g, ","), ...(part ? [part] : [])].join(".");
 }
 
 const plural = (count, one, more = `${one}s`) => (count === 1 ? one : more);

@@ -48,8 +48,8 @@ function readFragment(text) {
     const wanted = pairs.get(axis);
     if (!wanted) continue;
     const all = valuesOf(axis), on = all.filter((value) => wanted.includes(String(value)));
-    if (wanted[0] === "all") off[axis] = new Set();
-    else if (on.length || wanted[0] === "none") off[axis] = new Set(all.filter((value) => !on.includes(value)));
+    if (wanted.join() === "all") off[axis] = new Set();
+    else if (on.length || wanted.join() === "none") off[axis] = new Set(all.filter((value) => !on.includes(value)));
   }
   view = [pairs.get("view")?.[0]].find((name) => Object.hasOwn(data.views, name ?? "")) ?? Object.keys(data.views)[0];
   for (const axis of Object.keys(mapWanted)) mapWanted[axis] = valuesOf(axis).find((value) => value === pairs.get(`map-${axis}`)?.[0]) ?? null;
@@ -63,9 +63,9 @@ function decoded(text) {
   }
 }
 
-function writeState() {
+function writeState(again = false) {
   const text = fragment();
-  if (text !== location.hash.slice(1)) history.pushState(null, "", text ? `#${text}` : location.pathname + location.search);
+  if (text !== location.hash.slice(1)) history[again ? "replaceState" : "pushState"](null, "", text ? `#${text}` : location.pathname + location.search);
 }
 
 function goTo(id) {
