@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 from math import ceil
 from pathlib import Path
@@ -205,7 +206,7 @@ def framed(picture: Picture, source: str, frame: Frame) -> str:
     top += frame.small / 2
     room = frame.width - 2 * frame.margin
     high = (frame.height - top - foot - frame.margin / 2) / frame.scale if frame.height else 0.0
-    drawing, width, height = fitted(picture.spec, room / frame.scale, high, frame.mode)
+    drawing, width, height = fitted(json.dumps(shown(picture.spec)), room / frame.scale, high)
     scale = min(frame.scale, room / width, *([high * frame.scale / height] if high else []))
     bottom = frame.height - foot - frame.margin / 2 if frame.height else top + height * scale
     below, end = frame.written(picture.legend, frame.small, bottom)
@@ -215,16 +216,19 @@ def framed(picture: Picture, source: str, frame: Frame) -> str:
         f'viewBox="0 0 {frame.width} {whole}"><title>{escape(shown(picture.finding))}</title>'
         f'<rect width="{frame.width}" height="{whole}" fill="{look.COLOURS["paper"][frame.mode]}"/>{head}{of}{below}'
         f'<svg x="{frame.margin}" y="{top:.1f}" width="{width * scale:.1f}" height="{height * scale:.1f}" '
-        f'viewBox="0 0 {width:g} {height:g}">{drawing}</svg></svg>\n'
+        f'viewBox="0 0 {width:g} {height:g}">{look.coloured(drawing, frame.mode)}</svg></svg>\n'
     )
 
 
-def fitted(spec: Spec, width: float, height: float, mode: int) -> tuple[str, float, float]:
-    """Return what stands inside the SVG of a chart whose panels grow to a width and, unless 0, a height; its size."""
-    still = look.with_colours(deepcopy(spec), mode)
+@lru_cache(maxsize=2)  # light and dark differ in the variables' values alone
+def fitted(spec: str, width: float, height: float) -> tuple[str, float, float]:
+    """Return what stands inside the SVG of a chart whose panels grow to a width and, unless 0, a height; its size.
+
+    Its colours are still variables.
+    """
+    still = json.loads(spec)
     still["config"]["font"] = look.STILL_FONT
-    view = still.get("spec", still)
-    meta, columns = still.get("usermeta", {}), still.get("columns", 1)
+    view, meta, columns = still.get("spec", still), still["usermeta"], still.get("columns", 1)
     rows = ceil(meta.get("panels", 1) / columns)
     svg, wide, high = _drawn(still)
     for _ in range(2):  # the second time, as an axis may have other labels in another size
@@ -246,7 +250,7 @@ def _grown(pixels: int, by: float) -> int:
 def _drawn(still: Spec) -> tuple[str, float, float]:
     import vl_convert
 
-    svg = vl_convert.vegalite_to_svg(json.dumps(shown(still)), show_warnings=False)
+    svg = vl_convert.vegalite_to_svg(json.dumps(still), show_warnings=False)
     head = re.match(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"[^>]*>(?:<rect width[^>]*/>)?', svg)
     assert head, svg[:200]
     return svg[head.end() :].removesuffix("</svg>"), float(head[1]), float(head[2])
