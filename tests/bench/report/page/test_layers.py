@@ -76,6 +76,19 @@ def test_an_older_file_has_the_work_of_its_layers(swept: Path, here: dict[str, A
     assert rows["layer1.0.conv2 +1"]["intensity"] < rows["layer1.0.conv1"]["intensity"]
 
 
+def test_a_model_from_outside_has_the_work_that_its_file_has(swept: Path, here: dict[str, Any]) -> None:
+    name = "toy:net/{}/fp32/b1/i64/stream"
+    content = json.loads(layers_file(name.format("eager"), here, {"features.0": 100.0, "head": 10.0}))
+    content["rows"][0] |= {"flops": 2_000_000, "bytes": 1000}
+    (swept / "one.json").write_text(json.dumps(content))
+    data = gather([swept])
+    assert data.damage == []
+    rows = of_kind(data, "layer", "eager")
+    assert (rows["features.0"]["intensity"], rows["features.0"]["rate"]) == (2000, 2e10)
+    assert "rate" not in rows["head"]
+    assert [row["stage"] for row in rows.values()] == ["features", "head"]
+
+
 def test_a_rival_stands_beside_what_both_can_tell_apart_with_what_is_sure(swept: Path, here: dict[str, Any]) -> None:
     apart = {"conv1": 100.0, "maxpool": 50.0, "layer1.0.conv1": 80.0, "fc": 20.0}
     joined = {"conv1+maxpool": 120.0, "layer1.0.conv1": 80.5, "fc": 30.0}
