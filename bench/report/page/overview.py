@@ -235,7 +235,7 @@ def _drawn(row: dict[str, Any], machine: dict[str, Any]) -> list[dict[str, Any]]
     main = row["changes"][row["main"]]
     words = row["name"].split("/")  # in lines that are no wider than a panel
     at = f"{main['text']} {main['kind']} at {machine['commits'][main['at']]}"
-    panel = f"{'/'.join(words[:3])}\n{'/'.join(words[3:])}, {row['title']}, {row['unit']}\n{at}"
+    panel = f"{'/'.join(words[:3])}\n{'/'.join(words[3:])}, {row['unit']}\n{at}"
     spikes, middle = set(row["spikes"]), (row["at"][0] + row["at"][-1]) / 2
     rows = [
         {"what": "spike" if place in spikes else "point", "at": at, "value": value}
