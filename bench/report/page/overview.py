@@ -26,7 +26,7 @@ from bench.report.page import look
 from bench.report.page.encoding import Rows, Spec, channel, layer
 from bench.report.page.settings import case_fields
 from bench.runs.worktree import commit_order, is_shallow
-from bench.text import digits, percent_interval
+from bench.text import percent_interval
 
 METRICS = {"latency": ("p50 latency", "ms"), "throughput": ("throughput", "images/s")}
 MULTIPLES = 12  # series of the still
@@ -233,8 +233,9 @@ def still(overview: Overview) -> Spec | None:
 def _drawn(row: dict[str, Any], machine: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of the layers of one panel, as the page's script makes them."""
     main = row["changes"][row["main"]]
-    newest = f"{digits(row['values'][-1])} {row['unit']}"
-    panel = f"{row['name']}\n{row['title']} {newest}, {main['text']} {main['kind']} at {machine['commits'][main['at']]}"
+    words = row["name"].split("/")  # in lines that are no wider than a panel
+    at = f"{main['text']} {main['kind']} at {machine['commits'][main['at']]}"
+    panel = f"{'/'.join(words[:3])}\n{'/'.join(words[3:])}, {row['unit']}\n{at}"
     spikes, middle = set(row["spikes"]), (row["at"][0] + row["at"][-1]) / 2
     rows = [
         {"what": "spike" if place in spikes else "point", "at": at, "value": value}

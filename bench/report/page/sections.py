@@ -112,8 +112,8 @@ SECTIONS = (
     Section(
         "history",
         "History",
-        "Each case over the commits that it was measured at: the broad line is the [[level]], a mark where it "
-        "[[change]]d, a cross for the worse and a ring for the better. A row opens its chart.",
+        "Each case over the commits that it was measured at: the broad line is the [[level]], a mark is a "
+        "[[change]], a cross for the worse and a ring for the better. A row opens its chart.",
         (Chart("history", "A case over commits, with its changes", overview.series_chart, having("at"), "history"),),
         "a case measured at several commits, in separate folders",
         "bench run quick -o STORE/$(date +%F), at each commit; then bench report STORE/*",

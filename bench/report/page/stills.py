@@ -126,7 +126,7 @@ def _charts(data: PageData) -> Iterator[tuple[str, Picture, str]]:
             dataset = spec["usermeta"]["dataset"]
             if dataset == "history":
                 if still := overview.still(data.overview):
-                    yield name, Picture(still, data.overview.finding, still["description"]), source
+                    yield name, Picture(still, data.overview.finding, ""), still["description"]
             elif rows := chosen(spec, data.datasets[dataset], opened if dataset == "cases" else {}):
                 yield name, _picture(name, spec, rows, opened if dataset == "cases" else {}), source
 

@@ -170,5 +170,5 @@ def test_the_still_has_the_finding_and_what_got_worse_first(tmp_path: Path, reco
     assert "The worst: resnet18/compile/fp32/b1/i224/stream, " in overview.finding
     panels = list(dict.fromkeys(row["panel"] for row in spec["data"]["values"]))
     assert len(panels) == 4
-    assert panels[0].startswith("resnet18/compile/fp32/b1/i224/stream\n")
+    assert panels[0].startswith("resnet18/compile/fp32\nb1/i224/stream, ")
     assert "% worse at 5000000000" in panels[0]
