@@ -42,7 +42,7 @@ def print_records(
     """Print the table of `records`; `folder` is where they have just been written, for the terminal.
 
     `settle` makes the command that would settle what the records cannot tell; without it, they name it. `every` is the
-    command that prints a table of all cases, of which a long one is left out on a terminal; without it, that of `folder`.
+    command that prints a table of all cases, where a long one is left out on a terminal; else `folder`'s.
     """
     settle = settle or run_again(records)
     if as_json:
