@@ -90,6 +90,13 @@ def check_writable(path: Path, kind: str = "", cure: str = ANOTHER) -> None:
     _refuse_other_kind(path, kind)
 
 
+def check_rewritable(path: Path, kind: str, cure: str = ANOTHER) -> None:
+    """Raise StoreError as `check_writable` does, and for a pipe or a device, of a file that grows as work goes on."""
+    check_writable(path, kind, cure)
+    if not is_replaced(path) and not os.path.samefile(path, os.devnull):
+        raise _not_writable(path, "it is written again after each part, which a pipe or a device does not keep", cure)
+
+
 def _refuse_other_kind(path: Path, kind: str, exit_code: int = USAGE) -> None:
     if kind and not Replacing.force and is_replaced(path) and (there := in_the_way(path, kind)):
         cure = OTHER if Replacing.force is None else f"{OTHER}, or replace it by --force"

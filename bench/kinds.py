@@ -20,8 +20,15 @@ SELFTEST = "result of a self-test"
 LAYERS = "file of layers"
 SENSITIVITY = "file of sensitivities"
 TRACE = "trace"
+PIECES_FILE = "file of pieces"
+CONSTANTS_FILE = "file of constants"
 PAGE = "page of bench report"
-PARQUET = "Parquet file"
+PARQUET = "Parquet file of records"
+CSV = "CSV of bench export"
+PNG = "PNG picture"
+SVG = "SVG picture"
+VERDICTS = "verdict on a convolution"
+BUNDLE = "bundle of kernels"
 RECORDS = "file of records"
 # JSON of a kind has all these keys; the first row that fits is its kind.
 KEYS: tuple[tuple[str, frozenset[str]], ...] = (
@@ -35,16 +42,28 @@ KEYS: tuple[tuple[str, frozenset[str]], ...] = (
     (SENSITIVITY, frozenset({"layers", "effects"})),
     (LAYERS, frozenset({"layers", "case"})),
     (TRACE, frozenset({"traceEvents"})),
+    (VERDICTS, frozenset({"op", "rows"})),
     ("description of a machine", frozenset({"environment", "noisy"})),
-    ("file of pieces", frozenset({"schema", "pieces"})),
-    ("file of constants", frozenset({"schema", "experiments"})),
+    (PIECES_FILE, frozenset({"schema", "pieces"})),
+    (CONSTANTS_FILE, frozenset({"schema", "experiments"})),
     ("file of costs", frozenset({"schema", "runs"})),
     ("file of starts", frozenset({"schema", "starts"})),
     ("file of pytest-benchmark", frozenset({"machine_info", "benchmarks"})),
     ("file of github-action-benchmark", frozenset({"name", "unit", "value"})),  # of the first item of a list
 )
 KINDS = {kind for kind, _ in KEYS}
-BEGINNINGS = {b"\x89PNG": "PNG picture", b"PAR1": PARQUET, b"<svg": "SVG picture"}
+PICTURES = {".svg": SVG, ".png": PNG}  # by the end of a file's name
+# (beginning, what else is in the file, its kind): the first row that fits
+BEGINNINGS = (
+    (b"\x89PNG", b"", PNG),
+    (b"PAR1", b"latency_fallen", PARQUET),  # a column that bench.load alone has
+    (b"PAR1", b"", "Parquet file"),
+    (b"<svg", b' class="marks"', SVG),  # as Vega draws them
+    (b"<svg", b"", "SVG picture by another program"),
+    (b"folder,case,model,variant,", b"", CSV),
+    (b"head.json\0", b"", BUNDLE),
+)
+JSON = re.compile(rb"\{\s*(\"|\}|$)|\[\s*(\{|\]|$)")  # the beginning of an object, or of a list of them
 GENERATOR = b'<meta name="generator" content="bench report'  # of our pages, near their beginning
 HEAD = 4096  # bytes that have it
 SHOWN = 6  # keys of JSON of another kind, which name it
@@ -56,12 +75,12 @@ def kind_of(content: bytes) -> str:
     start = content.lstrip()
     if not start:
         return ""
-    for beginning, kind in BEGINNINGS.items():
-        if start.startswith(beginning):
+    for beginning, inside, kind in BEGINNINGS:
+        if start.startswith(beginning) and inside in start:
             return kind
     if start[:9].lower() == b"<!doctype" or start[:5].lower() == b"<html":
         return PAGE if GENERATOR in start[:HEAD] else "HTML page"
-    if start[:1] in (b"{", b"["):
+    if JSON.match(start):
         return _kind_of_json(content)
     return "binary file" if b"\0" in start[:HEAD] else "text"
 
@@ -71,7 +90,7 @@ def _kind_of_json(content: bytes) -> str:
         data = json.loads(content)
     except (ValueError, RecursionError):  # cut short, as by a full disk: the keys that are left tell what it was
         found = set(re.findall(r'"(\w+)"\s*:', content.decode(errors="replace")))
-        return next((kind for kind, needed in KEYS if needed <= found), "damaged JSON" if found else "")
+        return next((kind for kind, needed in KEYS if needed <= found), "damaged JSON" if found - {"schema"} else "")
     keys = set(_first(data))
     if not data or keys == {"schema"}:
         return ""
@@ -90,17 +109,18 @@ def _first(data: Any) -> list[str]:
     return [str(key) for key in data] if isinstance(data, dict) else []
 
 
-def in_the_way(path: Path, kind: str) -> str:
+def in_the_way(path: Path, kind: str, first: int = -1) -> str:
     """Return what is at `path`, in words, where a file of this kind is not to replace it; else an empty text.
 
     A missing or empty file, one of the same kind, and what is no regular file are not in the way. A file that cannot
-    be read is.
+    be read is. With `first` so many bytes of the first line tell.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return ""
-        there = kind_of(path.read_bytes())
-    except FileNotFoundError:
+        with path.open("rb") as file:
+            there = kind_of(file.read() if first < 0 else file.readline(first))
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
         return f"a file that cannot be read ({error.strerror})"

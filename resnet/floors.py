@@ -65,6 +65,14 @@ class Group:
     reads: tuple[int, ...]
     writes: tuple[int, ...]
 
+    @property
+    def flops(self) -> int:
+        return sum(flops for _, flops in self.products)
+
+    @property
+    def bytes(self) -> int:
+        return self.weights + sum(self.reads) + sum(self.writes)
+
 
 @dataclass(frozen=True)
 class Floor:
@@ -115,8 +123,13 @@ def part_floors(
     parts: Sequence[Sequence[Operation]], layers: Sequence[Operation], ceilings: Ceilings
 ) -> tuple[Floor, ...]:
     """Return the floors of given kernels: each of `parts` has the operations, of all `layers`, that one computes."""
+    return _group_floors(part_groups(parts, layers), ceilings)
+
+
+def part_groups(parts: Sequence[Sequence[Operation]], layers: Sequence[Operation]) -> list[Group]:
+    """Return the work of given kernels: each of `parts` has the operations, of all `layers`, that one computes."""
     readers = _readers(layers)
-    return _group_floors([_group(part, readers) for part in parts], ceilings)
+    return [_group(part, readers) for part in parts]
 
 
 def _group_floors(groups: Sequence[Group], ceilings: Ceilings) -> tuple[Floor, ...]:
@@ -129,9 +142,7 @@ def _floor(group: Group, ceilings: Ceilings, cache: int, weights_fit: bool) -> F
     activations = *group.reads, *group.writes
     cached = sum(size for size in activations if size <= cache)
     cached += group.weights if weights_fit else 0
-    memory = (group.weights + sum(activations) - cached) / ceilings.bandwidth + (
-        cached / ceilings.l2 if ceilings.l2 else 0.0
-    )
+    memory = (group.bytes - cached) / ceilings.bandwidth + (cached / ceilings.l2 if ceilings.l2 else 0.0)
     compute = sum(flops / ceilings.rate(precision) for precision, flops in group.products)
     seconds = max(compute, memory, ceilings.launch_s)
     bound: Bound = "compute" if seconds == compute else "memory" if seconds == memory else "launch"

@@ -24,7 +24,9 @@ import numpy as np
 
 from bench.plans.case import Case
 from bench.records.record import SAMPLES
+from bench.roofline.layers import add_work
 from resnet.cost import Operation, operations
+from resnet.floors import Ceilings, fused_groups
 
 GOLDEN = Path(__file__).parent / "bench/records/golden/schema6.jsonl"
 BEGIN = datetime.fromisoformat("2026-09-01T02:00:00+00:00")
@@ -161,24 +163,31 @@ def layers(case: Case) -> dict[str, Any]:
     """Return what `bench layers CASE -o` would have left of a case."""
     share, _, _ = VARIANTS[case.variant]
     draw = np.random.default_rng(len(case.name))
-    rows = []
-    for one in operations(case.model, case.batch, case.image, case.precision):
-        compute, memory = one.flops / PEAK[case.precision], moved(one) / BANDWIDTH
-        floor = 1e6 * max(compute, memory, 1e-6)
-        us = floor / min(0.97, share * np.exp(draw.normal(0, 0.18))) + 0.6
-        kernels = [{"name": f"{case.variant}_{one.kind}_kernel", "us": us, "count": 1}]
-        row = {"name": one.name, "operations": [one.name], "us": us, "half_us": 0.01 * us, "kernels": kernels}
-        bound = "launch" if floor <= 1 else "compute" if compute > memory else "memory"
-        rows.append(row | {"floor_us": floor, "bound": bound, "of_floor": floor / us})
-    whole = sum(row["us"] for row in rows)
+    operation = {one.name: one for one in operations(case.model, case.batch, case.image, case.precision)}
+    together = "fused" in case.variant  # a sum runs in the kernel of the convolution before it
+    parts = [group.names for group in fused_groups([*operation.values()], "conv")] if together else None
+    ceilings = Ceilings("NVIDIA H200", PEAK, BANDWIDTH, None, 1e-6, "measured", {"date": BEGIN.isoformat()})
+    rows: list[dict[str, Any]] = []
+    for names in parts or [(name,) for name in operation]:
+        first = max(names, key=lambda name: operation[name].flops)
+        rows.append({"name": first, "operations": list(names), "us": 0.0})
+    add_work(rows, [*operation.values()], ceilings)
+    for row in rows:
+        us = row["floor_us"] / min(0.97, share * np.exp(draw.normal(0, 0.18))) + 0.6
+        kernels = [{"name": f"{case.variant}_{operation[row['name']].kind}_kernel", "us": us, "count": 1}]
+        row |= {"us": us, "half_us": 0.01 * us, "kernels": kernels, "of_floor": row["floor_us"] / us}
+    total = sum(row["us"] for row in rows)
+    whole = 1.05 * total  # between kernels
     for row in rows:
         row["share"] = row["us"] / whole
     about = {"layers": 1, "case": case.name, "device": "cuda", "machine": "NVIDIA H200", "date": BEGIN.isoformat()}
     about |= {"environment": golden()["environment"], "executions": 30, "how": "profiler", "note": ""}
     times = {"whole_us": whole, "whole_interval_us": [0.99 * whole, 1.01 * whole], "gpu_us": whole, "timed_us": whole}
-    times |= {"sum_us": whole, "outside_us": 0.0, "error_us": 0.0, "floor_us": sum(row["floor_us"] for row in rows)}
-    ceilings = {"machine": "NVIDIA H200", "source": "measured", "date": BEGIN.isoformat()}
-    return about | times | {"ceilings": ceilings, "details": {}, "rows": rows}
+    times |= {"sum_us": total, "outside_us": whole - total, "error_us": 0.01 * whole}
+    rates = {"flops": PEAK, "bandwidth": BANDWIDTH, "l2": None}
+    used = {"machine": "NVIDIA H200", "source": "measured", "date": BEGIN.isoformat()} | rates
+    floor_us = sum(row["floor_us"] for row in rows)
+    return about | times | {"floor_us": floor_us, "ceilings": used, "details": {}, "rows": rows}
 
 
 def sweep(count: int, rounds: int, seed: int = 0) -> Iterator[dict[str, Any]]:

@@ -33,7 +33,8 @@ def commands_in(page: str) -> list[tuple[list[str], bool]]:
 
 def words_of(text: str) -> list[str]:
     """The words behind `bench` in a line, up to what a shell would take for the end of the command."""
-    match = PROGRAM.search(re.sub(r"\[(-[^]]*|[A-Z.]+)\]", r"\1", text))  # what may be left out, in tables
+    text = re.sub(r"\[(-[^]]*|[A-Z.]+)\]", r"\1", text)  # what may be left out, in tables
+    match = PROGRAM.search(re.sub(r"\$\([^)]*\)", "DATE", text))
     if match is None:
         return []
     try:

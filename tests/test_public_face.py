@@ -1,4 +1,4 @@
-"""What users rely on: names, documents that keep up with the code."""
+"""What users rely on: names, documents that keep up with the code, a README that one reads to its end."""
 
 import re
 import subprocess
@@ -18,6 +18,10 @@ from resnet.variants import VARIANTS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+RECIPES = (ROOT / "docs" / "RECIPES.md").read_text()
+COMMANDS = (ROOT / "docs" / "COMMANDS.md").read_text()
+FOLDED = re.compile(r"<details>.*?</details>", re.S)
+DOCUMENTS = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_the_public_names_are_these() -> None:
@@ -38,9 +42,9 @@ def test_importing_bench_leaves_pandas_alone() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
+def test_the_example_of_the_recipes_runs(tmp_path: Path) -> None:
     """As it stands there, but for a tiny plan in the place of its names."""
-    (block,) = re.findall(r"```python\n(import bench\n.*?)```", README, re.S)
+    (block,) = re.findall(r"```python\n(import bench\n.*?)```", RECIPES, re.S)
     plan = tmp_path / "tiny.toml"
     plan.write_text(
         'why = "A test."\nrounds = 1\n[measure]\nwarmup_s = 0.0\nlatency_s = 0.0\nsamples = 7\nthroughput_s = 0.01\n'
@@ -81,14 +85,48 @@ def test_a_glob_alone_is_a_glob_and_not_its_letters() -> None:
     assert as_list("resnet18/*") == as_list(["resnet18/*"]) == ["resnet18/*"]
 
 
-@pytest.mark.parametrize("name", [*VARIANTS, *plan.plan_names()])
-def test_the_readme_names_every_variant_and_plan(name: str) -> None:
-    assert f"`{name}`" in README
+def words_of(page: str) -> list[str]:
+    """Return the words that a reader sees: no markup, no addresses of links, no rules of tables."""
+    page = re.sub(r"<!--.*?-->|\]\([^)]*\)|^\|[-:|]+\|$", "", page, flags=re.M | re.S)
+    return [word for word in re.sub(r"<[^>]+>", " ", page).split() if re.search(r"\w", word)]
 
 
-def test_the_readme_names_every_command() -> None:
-    for name in PLACES:
-        assert f"`bench {name}" in README, name
+def test_the_readme_is_short() -> None:
+    seen = words_of(FOLDED.sub("", README))
+    assert len(seen) < 900
+    assert len(words_of(README)) < 1200  # nothing long is hidden by folding it
+
+
+def test_the_readme_begins_with_a_sentence_a_picture_and_two_commands() -> None:
+    sentence, picture, commands = (README.index(text) for text in ("\nWhich way ", "<picture>", "```\nmake bench "))
+    assert sentence < picture < commands
+    (block,) = re.findall(r"```\n(make bench.*?)```", README, re.S)
+    assert [line.split(" ")[:2] for line in block.splitlines()] == [["make", "bench"], ["make", "test"]]
+
+
+def test_a_table_of_the_readme_has_at_most_eight_rows_that_are_not_folded() -> None:
+    tables = re.findall(r"(?:^\|.*\n)+", FOLDED.sub("", README), re.M)
+    assert len(tables) == 2
+    assert max(table.count("\n") - 2 for table in tables) <= 8
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_readme_names_every_variant(name: str) -> None:
+    assert f"| `{name}` |" in README
+
+
+@pytest.mark.parametrize("name", plan.plan_names())
+def test_the_page_of_commands_names_every_plan(name: str) -> None:
+    assert f"| `{name}` |" in COMMANDS
+
+
+def test_the_page_of_commands_has_each_once_with_an_example() -> None:
+    sections = re.findall(r"^### bench (\w+)\n(.*?)(?=^##|\Z)", COMMANDS, re.M | re.S)
+    assert sorted(name for name, _ in sections) == sorted(PLACES)
+    for name, text in sections:
+        assert f"<!-- bench: command {name} -->" in text
+        assert re.search(rf"```bash\nbench {name}\b", text), name
+        assert f"(#bench-{name})" in COMMANDS, "the table at the top"
 
 
 def test_the_record_format_names_every_field_and_status() -> None:
@@ -97,11 +135,32 @@ def test_the_record_format_names_every_field_and_status() -> None:
         assert f"`{name}`" in text, name
 
 
-def test_links_between_the_documents_lead_somewhere() -> None:
-    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        prose = re.sub(r"```.*?```", "", document.read_text(), flags=re.S)
-        for target in re.findall(r"\]\(([^)#:]+)\)", prose):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
+def anchors_of(page: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    anchors: list[str] = []
+    for heading in re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", page, flags=re.M | re.S), re.M):
+        shown = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", shown).replace(" ", "-")
+        anchors.append(anchor + f"-{anchors.count(anchor)}" * (anchor in anchors))
+    return set(anchors)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_of_a_document_lead_somewhere(document: Path) -> None:
+    prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", document.read_text(), flags=re.M | re.S)
+    links = re.findall(r"\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"", prose)
+    for target in (first or second for first, second in links):
+        if "://" in target or target.startswith("../../actions/"):  # GitHub's page of the workflow
+            continue
+        name, _, anchor = target.partition("#")
+        path = document.parent / name if name else document
+        assert path.exists(), target
+        assert not anchor or anchor in anchors_of(path.read_text()), target
+
+
+def test_an_anchor_is_as_github_makes_it() -> None:
+    page = "# A `b`, and c\n```\n# no\n```\n## One case, one process\n## [X](y) & Z\n## One\n## One\n"
+    assert anchors_of(page) == {"a-b-and-c", "one-case-one-process", "x--z", "one", "one-1"}
 
 
 def test_every_source_file_of_the_architecture_page_exists() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from bench.experiments.lists import EXPERIMENTS, PIECES, Experiment
 from bench.experiments.parts import Outcome
-from bench.files import ANOTHER, read_json, reading, write_json
+from bench.files import ANOTHER, check_rewritable, read_json, reading, write_json
+from bench.kinds import CONSTANTS_FILE, PIECES_FILE
 from bench.machine.facts import Environment
 
 SCHEMA = 1  # of either file
@@ -21,6 +22,7 @@ class PiecesFile:
     """The file results/<card>/pieces.json: the outcome of each piece, in the order in which they came."""
 
     def __init__(self, path: Path, facts: Environment) -> None:
+        check_rewritable(path, PIECES_FILE)
         self.path = path
         self.pieces: list[dict[str, Any]] = []
         self.data = {
@@ -46,6 +48,7 @@ class ConstantsFile:
     """
 
     def __init__(self, path: Path, facts: Environment, dry: bool) -> None:
+        check_rewritable(path, CONSTANTS_FILE)
         gpu = facts["gpu"].get("name") if not dry else None
         self.path, self.when = path, _provenance(facts)
         earlier = _earlier(path, gpu)
@@ -97,6 +100,6 @@ def _earlier(path: Path, gpu: str | None) -> dict[str, Any]:
     """Return the file's content if it is of the same card, else nothing. Raises StoreError for a damaged file."""
     if not path.exists():
         return {}
-    with reading(path, "file of constants", "remove it, or name another with -o"):
+    with reading(path, CONSTANTS_FILE, "remove it, or name another with -o"):
         data = read_json(path, SCHEMA)
         return data if data["gpu"] == gpu else {}

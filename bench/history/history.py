@@ -19,7 +19,7 @@ from bench.history.common import common_movement, moved_alike
 from bench.history.judge import FAMILY_ALPHA, NEWS_FOLLOWING, Row, Step, judge
 from bench.history.noise import MANY_ALIKE
 from bench.history.segments import FLIPS, MIN_SEGMENT, Array
-from bench.history.series import Change, Point, Series, command_between
+from bench.history.series import Change, Point, Series, command_between, software_between
 from bench.stats import Ratio
 from bench.verdicts.metrics import METRICS, Metric
 
@@ -190,8 +190,7 @@ def _change(step: Step, points: Sequence[Point], sign: int, lower: bool) -> Chan
     size = sign * step.size
     count = step.end - step.first
     ratio = Ratio(exp(size), exp(size - half_width), exp(size + half_width), count)
-    versions = {name: (before.software.get(name, new), new) for name, new in after.software.items()}
-    software = {name: (old, new) for name, (old, new) in versions.items() if old != new}
+    software = software_between(before, after)
     worse = (size > 0) == lower
     return Change(before, after, ratio, step.p, worse, software, points[step.low - 1], points[step.high])
 

@@ -45,12 +45,20 @@ class Point:
     weights: str  # where they come from
     software: dict[str, str]
     choices: str = ""  # as the frame's column has them
+    low: float | None = None  # the least and the greatest of its rounds, where there are several
+    high: float | None = None
 
 
 def command_between(first: Point, last: Point, case: str) -> str:
     """Return the command that measures the commits of two points again, in turns."""
     commits = first.sha[:12], last.sha[:12]
     return command_at_commits(*commits, case, first.plan, last.seed, last.source, last.weights, last.choices)
+
+
+def software_between(first: Point, last: Point) -> dict[str, tuple[str, str]]:
+    """Return the versions at two points of what is not the same at both; a version that one lacks differs from none."""
+    versions = {name: (first.software.get(name, new), new) for name, new in last.software.items()}
+    return {name: (old, new) for name, (old, new) in versions.items() if old != new}
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,7 @@ def _series(frame: DataFrame, name: str, metric: Metric, order: Mapping[str, int
     rows = rows.assign(series=keys.ngroup())
     commits = rows.groupby(["series", "git_sha"], observed=True, sort=False)
     over_rounds = {"value": commits["value"].transform("median"), "started": commits["started"].transform("min")}
+    over_rounds |= {"low": commits["value"].transform("min"), "high": commits["value"].transform("max")}
     rows = rows.assign(commit=commits.ngroup(), rounds=commits["value"].transform("size"), **over_rounds)
     series: dict[int, Series] = {}
     versions: dict[tuple[Any, ...], dict[str, str]] = {}
@@ -172,9 +181,9 @@ def _point(row: Any, versions: dict[tuple[Any, ...], dict[str, str]]) -> Point:
         versions[words] = {name: word for name, word in zip(SOFTWARE, words, strict=True) if isinstance(word, str)}
     source, weights = (word if isinstance(word, str) else "" for word in (row.input, row.weights_from))
     of_rounds = row.started, row.value, row.rounds
-    return Point(
-        str(row.git_sha), *of_rounds, str(row.plan), int(row.seed), source, weights, versions[words], row.choices
-    )
+    low, high = (float(row.low), float(row.high)) if row.rounds > 1 else (None, None)
+    plan, seed, software = str(row.plan), int(row.seed), versions[words]
+    return Point(str(row.git_sha), *of_rounds, plan, seed, source, weights, software, row.choices, low, high)
 
 
 # ---- folders of results

@@ -1,14 +1,14 @@
-"""The history of cases for a reader: a sparkline and the changes of each series, Markdown, JSON."""
+"""The history of cases for a reader: what got worse, and where. The verdict stands last, and first in Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from bench.commands import command_line
 from bench.history.accepted import FILE as USUAL_FILE
@@ -22,12 +22,26 @@ from bench.history.history import (
     off_level,
     sparkline,
 )
+from bench.history.kinds import (
+    at_commit,
+    change_size,
+    groups_of,
+    kind_of,
+    main_change,
+    marks,
+    p_words,
+    short_sha,
+    size_and_interval,
+    size_of,
+    versions,
+    word_of,
+)
 from bench.history.segments import MIN_SEGMENT
 from bench.history.series import Change, Series
-from bench.text import WORDS, markdown_table, percent_change, percent_interval, plural
+from bench.text import WORDS, digits, markdown_cell, markdown_table, plural
 from bench.verdicts.metrics import METRICS
 
-LEAST_P = 1e-6
+MOST = 10  # series of a commit that are listed unasked
 LEGEND = (
     "A change is the level after over the level before, with its 95 % confidence interval; p: computed for the noise "
     "of the series, corrected for all series and all places in them. The chance of any change in series without one is "
@@ -36,7 +50,7 @@ LEGEND = (
 
 
 def summary(history: History) -> str:
-    """Return sentences on how many series there are, how many of them changed, and what is no news."""
+    """Return sentences on how many series there are, how many changed, the worst of them, and what is no news."""
     series = history.series
     changed = [one for one in series if one.changes]
     count = len({point.sha for one in series for point in one.points})
@@ -44,6 +58,12 @@ def summary(history: History) -> str:
     text = (
         f"{len(series)} series over {count} {plural(count, 'commit')}: {len(changed)} changed, {worse} for the worse."
     )
+    if news := [one for one in series if kind_of(one) == "worse"]:
+        one = max(news, key=lambda one: size_of(main_change(one)))
+        change = cast(Change, main_change(one))
+        text += f" The worst: {one.name}, {one.metric}, {change_size(change)} at {at_commit(change.after)}."
+    if unsure := sum(kind_of(one) == "unsure" for one in series):
+        text += f" {unsure} {plural(unsure, 'is', 'are')} off the level at the newest commits, too few to tell."
     if history.movements:
         moves = len(history.movements)
         text += f" {moves} {plural(moves, 'change')} of all series of a machine together."
@@ -88,14 +108,14 @@ def _size(share: float) -> str:
 def movement_sentence(move: Movement) -> str:
     """Return a sentence on what moved all series alike, with the software that changed with it."""
     change = move.change
-    software = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in change.software.items())
+    software = versions(change)
     timed = _is_time(move.metrics)
     word = ("slower" if timed else "worse") if change.worse else "faster" if timed else "better"
-    size = _size_cell(change) + " in time" * timed
+    size = size_and_interval(change) + " in time" * timed
     shared = f"the machine or what they share{f' ({software})' if software else ''}"
     return (
         f"all of {move.series} series ({', '.join(move.metrics)}) moved alike, {word}, {size}, "
-        f"between {_sha(change.before.sha)} and {_sha(change.after.sha)}: {shared}; {p_words(change)}"
+        f"between {short_sha(change.before.sha)} and {short_sha(change.after.sha)}: {shared}; {p_words(change)}"
     )
 
 
@@ -117,7 +137,8 @@ def ended_sentence(series: Sequence[Series]) -> str:
         return ""
     first = min(ended, key=lambda one: one.points[-1].when)
     which = f"{len(ended)} of {len(series)} series {plural(len(ended), 'has', 'have')} no point at the newest commit"
-    return f"{which}, failed or not measured there: {first.name}, {first.metric}, ends at {_sha(first.points[-1].sha)}."
+    end = short_sha(first.points[-1].sha)
+    return f"{which}, failed or not measured there: {first.name}, {first.metric}, ends at {end}."
 
 
 def order_sentence(series: Sequence[Series], order: Mapping[str, int]) -> str:
@@ -132,49 +153,82 @@ def order_sentence(series: Sequence[Series], order: Mapping[str, int]) -> str:
 
 
 def history_markdown(history: History) -> str:
-    """Return the summary and a table of the changes as Markdown."""
-    lines = [summary(history), "", *power_sentences(history), ended_sentence(history.series), ""]
+    """Return the summary, and a table of each commit at which series changed, as Markdown."""
+    lines = [f"**{summary(history)}**", "", *power_sentences(history), ended_sentence(history.series), ""]
     for move in history.movements:
-        lines += [f"- {movement_sentence(move)}{_marks(move.change)}"]
+        lines += [f"- {movement_sentence(move)}{marks(move.change)}"]
     lines += [f"- {newest_sentence(one)} ({one.machine})" for one in history.newest]
     lines += [""] if history.movements or history.newest else []
-    rows = []
-    for series in history.series:
-        for change in series.changes:
-            words, size, between, p = (cell.strip() for cell in _cells(change))
-            versions = [f"{name} {old}, then {new}" for name, (old, new) in change.software.items()]
-            note = "; ".join([text for text in (_marks(change).removeprefix("; "), *versions) if text])
-            rows.append((f"`{series.name}`", series.metric, words, size, f"`{between}`", p.removeprefix("p "), note))
-    titles = ("case", "metric", "", "change", "between", "p", "news")
-    words_at = ("case", "metric", "", "between", "news")
-    lines += [*markdown_table(titles, rows, words_at), ""] if rows else []
-    unsure = [f"- `{one.name}` {one.metric}: {one.unsure}" for one in history.series if one.unsure]
-    lines += [*unsure, ""] if unsure else []
-    commands = {
-        change.confirm(one.case): None for one in history.series for change in one.changes if not _quiet(change)
-    }
-    commands |= dict.fromkeys(one.confirm for one in history.series if one.unsure)
+    commands: dict[str, None] = {}
+    for kind, heading, group in groups_of(history.series):
+        if kind in ("worse", "better", "quiet"):
+            table = [*_markdown_table(group), ""]
+            folded = kind != "worse" and len(group) > MOST
+            around = ("<details><summary>", "</summary>", "</details>") if folded else ("**", "**", "")
+            title = markdown_cell(f"{len(group)} {heading}")
+            lines += [f"{around[0]}{title}{around[1]}", "", *table, *([around[2], ""] if folded else [])]
+            commands |= {} if kind == "quiet" else {_confirm(group[0]): None}
+    unsure = [one for one in history.series if one.unsure]
+    lines += [*(f"- `{one.name}` {one.metric}: {one.unsure}" for one in unsure), *[""][: len(unsure)]]
+    commands |= dict.fromkeys(one.confirm for one in unsure)
     lines += ["To confirm:", "", "```", *commands, "```", ""] if commands else []
     return "\n".join([*lines, LEGEND])
 
 
+def _markdown_table(group: Sequence[Series]) -> list[str]:
+    """Return a table of series that changed at one commit, of 800 pixels at the most where names are usual."""
+    rows = []
+    for one in group:
+        change = cast(Change, main_change(one))
+        newest = f"{one.metric} {digits(one.values[-1])} {METRICS[one.metric].unit}"
+        rows.append((f"`{one.name}`", newest, size_and_interval(change), p_words(change).removeprefix("p ")))
+        for other in _others(one):
+            rows.append(("", f"also {word_of(other)}", size_and_interval(other), f"at `{short_sha(other.after.sha)}`"))
+    return markdown_table(("case", "newest", "change", "p"), rows, ("case", "newest"))
+
+
+def _confirm(series: Series) -> str:
+    return cast(Change, main_change(series)).confirm(series.case)
+
+
+def _others(series: Series) -> list[Change]:
+    """Return the changes of a series that it is not listed by."""
+    main = main_change(series)
+    return [change for change in series.changes if change is not main]
+
+
 def print_history(out: Console, history: History, every: bool) -> None:
-    """Print the summary, what moved all series, and each that changed or may have; with `every`, the others too."""
-    out.print(f"[bold]{summary(history)}[/]")
-    for sentence in power_sentences(history):
-        out.print(sentence, markup=False)
-    if ended := ended_sentence(history.series):
-        out.print(ended, markup=False)
-    for move in history.movements:
-        out.print(f"\n{movement_sentence(move)}{_marks(move.change)}", markup=False, soft_wrap=True)
-        out.print(f"  {escape(move.machine)}", style="dim", soft_wrap=True)
-    for one in history.newest:
-        out.print(f"\n{newest_sentence(one)}", markup=False, soft_wrap=True)
-        out.print(f"  {escape(one.machine)}", style="dim", soft_wrap=True)
-    for series in history.series:
-        if series.changes or series.unsure or series.flips or every:
-            _print_series(out, series)
-    out.print(LEGEND, style="dim")
+    """Print what changed or may have, what got worse last, and the verdict; with `every`, the other series too."""
+    groups = [group for group in groups_of(history.series) if every or group[0] != "same" or _flips(group[2])]
+    machines = dict.fromkeys(one.machine for one in history.series)
+    named = len(machines) > 1
+    if not named:
+        out.print(*machines, style="dim", markup=False)
+    for kind, heading, group in reversed(groups):
+        out.print(f"\n{len(group)} {heading}", style="bold", markup=False)
+        listed = group if every else _flips(group) if kind == "same" else group[:MOST]
+        for series in listed:
+            _print_series(out, series, kind, series.machine if named else "")
+        if more := len(group) - len(listed):
+            out.print(f"  and {more} more: --all lists them", style="dim")
+        if kind in ("worse", "better"):
+            out.print(
+                f"  confirm{' the largest' * (len(group) > 1)}: {_confirm(group[0])}", markup=False, soft_wrap=True
+            )
+    for sentence, machine in [
+        *((f"{movement_sentence(move)}{marks(move.change)}", move.machine) for move in history.movements),
+        *((newest_sentence(one), one.machine) for one in history.newest),
+    ]:
+        out.print(f"\n{sentence}", markup=False, soft_wrap=True)
+        out.print(f"  {machine}", style="dim", markup=False, soft_wrap=True)
+    out.print()
+    for sentence in filter(None, [LEGEND, *power_sentences(history), ended_sentence(history.series)]):
+        out.print(sentence, style="dim", markup=False)
+    out.print(summary(history), style="bold", markup=False)
+
+
+def _flips(group: Sequence[Series]) -> list[Series]:
+    return [one for one in group if one.flips]
 
 
 def gate_sentence(
@@ -195,65 +249,25 @@ def gate_sentence(
     words += ["--acknowledged", file] if file != USUAL_FILE else []
     more = f", and {len(news) - 1} more" if len(news) > 1 else ""
     command = command_line("history", *stores, *words)
-    return f"worse: {what} at {_sha(change.after.sha)}{more}; what is meant to be so, this accepts: {command}"
+    return f"worse: {what} at {short_sha(change.after.sha)}{more}; what is meant to be so, this accepts: {command}"
 
 
-def _print_series(out: Console, series: Series) -> None:
-    unit = METRICS[series.metric].unit
-    first, last = series.values[0], series.values[-1]
-    out.print(f"\n{series.name}  {series.metric}, {unit}", markup=False, soft_wrap=True)
-    machine = f"[dim]{escape(series.machine)}[/]"
-    out.print(f"  {sparkline(series.values)}  {first:.4g} .. {last:.4g}  {machine}", soft_wrap=True)
-    grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for change in series.changes:
-        grid.add_row(
-            *map(escape, _cells(change)), style="dim" if _quiet(change) else "red" if change.worse else "green"
-        )
-    if series.changes:
-        out.print(grid)
-    for change in series.changes:
-        if marks := _marks(change).removeprefix("; "):
-            out.print(f"  {_sha(change.after.sha)}: {marks}", markup=False, soft_wrap=True)
-        for name, (old, new) in change.software.items():
-            out.print(f"  {name} was another, too: {old}, then {new}", markup=False)
-        out.print(f"  confirm: {change.confirm(series.case)}", markup=False, soft_wrap=True)
+def _print_series(out: Console, series: Series, kind: str, machine: str) -> None:
+    """Print a series: its name, then its values and its newest change, and what else is to be said of it."""
+    unit, style = METRICS[series.metric].unit, {"worse": "red", "better": "green"}.get(kind, "")
+    of = f"  [dim]{escape(machine)}[/]" if machine else ""
+    out.print(f"  {escape(series.name)}, {series.metric}{of}", soft_wrap=True)
+    main = main_change(series)
+    size = f"  {size_and_interval(main)}  {p_words(main)}" if main else ""
+    values = f"{sparkline(series.values)}  {digits(series.values[-1])} {unit}"
+    out.print(f"    {values}[{style or 'default'}]{size}[/]", soft_wrap=True)
+    for change in _others(series):
+        at = f"{at_commit(change.after)}, {p_words(change)}{marks(change)}"
+        out.print(f"    also {word_of(change)}, {size_and_interval(change)}, at {at}", markup=False, soft_wrap=True)
     if series.spikes:
-        commits = ", ".join(_sha(point.sha) for point in series.spikes)
-        out.print(f"  left out, as a single point far from both neighbours: {commits}")
+        commits = ", ".join(short_sha(point.sha) for point in series.spikes)
+        out.print(f"    left out, as a single point far from both neighbours: {commits}", soft_wrap=True)
     if series.flips:
-        out.print(f"  flips between two levels, {series.flips} times: taken for its noise, not for changes")
+        out.print(f"    flips between two levels, {series.flips} times: taken for its noise, not for changes")
     if series.unsure:
-        out.print(f"  {series.unsure}; confirm: {series.confirm}", markup=False, soft_wrap=True)
-
-
-def _quiet(change: Change) -> bool:
-    return bool(change.acknowledged or change.mended or change.old)
-
-
-def _marks(change: Change) -> str:
-    """Return what makes a change no news, each part after a semicolon."""
-    parts = [f"acknowledged: {' '.join(change.acknowledged.split())}"] if change.acknowledged else []
-    parts += [f"mended at {_sha(change.mended)}"] if change.mended else []
-    parts += ["older than --since"] if change.old else []
-    return "".join(f"; {part}" for part in parts)
-
-
-def _size_cell(change: Change) -> str:
-    low, high = change.ratio.low, change.ratio.high
-    interval = "" if low is None or high is None else f" ({percent_interval(low, high)})"
-    return f"{percent_change(change.ratio.value)} %{interval}"
-
-
-def _cells(change: Change) -> tuple[str, ...]:
-    word = "worse" if change.worse else "better"
-    between = f"{_sha(change.before.sha)}..{_sha(change.after.sha)}"
-    return f"  {word}", _size_cell(change), between, p_words(change)
-
-
-def p_words(change: Change) -> str:
-    """Return the p-value; a smaller one than the noise was ever looked at for is printed as below LEAST_P."""
-    return f"p {change.p:.2g}" if change.p >= LEAST_P else f"p <{LEAST_P:.0e}"
-
-
-def _sha(sha: str) -> str:
-    return sha[:10]
+        out.print(f"    {series.unsure}; confirm: {series.confirm}", markup=False, soft_wrap=True)

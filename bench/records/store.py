@@ -23,6 +23,7 @@ from typing import Any, cast
 
 from bench.errors import StoreError
 from bench.files import NO_ROOM, describe_room
+from bench.kinds import RECORDS, in_the_way
 from bench.plans.case import Case
 from bench.plans.words import narrow
 from bench.records.misfit import describe_damage
@@ -30,6 +31,7 @@ from bench.records.record import SAMPLES, LeftOut, Record, parse_each, read_each
 from kernels.cards.reading import lines_of, open_lines, open_regular
 
 FILE = "records.jsonl"
+FIRST = 4 << 10  # bytes, which tell if a file is of records
 LEAST_ROOM = 16 << 10  # bytes, about a record's
 # fields of a Brief that others have alike, and those that are packed
 SHARED = ("case", "status", "reason", "day", "alike", "device", "environment", "network", "settings", "plan", "input",
@@ -78,7 +80,10 @@ class Store:
     def _check_appending(self) -> None:
         """Raise StoreError where no record could be appended, before a case is measured."""
         try:
+            if there := in_the_way(self.file, RECORDS, first=FIRST):
+                raise StoreError(f"cannot append to {self.file}: {there} is there; choose another folder with -o")
             if self.file.exists():
+                open_regular(self.file).close()
                 self.file.open("ab").close()
             room = os.statvfs(self.folder)
         except OSError as error:

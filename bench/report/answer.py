@@ -56,7 +56,7 @@ class Contest:
     @property
     def bits(self) -> str:
         """The precision of a contest in 8 bits; empty of others."""
-        return _bits(self.leader)
+        return bits_of(self.leader)
 
     @cached_property
     def candidates(self) -> list[Row]:
@@ -98,17 +98,17 @@ def contests_of(rows: Sequence[Row]) -> list[Contest]:
     for group in group_rows(rows).values():
         kinds: dict[tuple[str, str, str], list[Row]] = {}
         for row in group:
-            kinds.setdefault((_bits(row), row.case.launch, row.choices), []).append(row)
+            kinds.setdefault((bits_of(row), row.case.launch, row.choices), []).append(row)
         for (bits, *_), ways in sorted(kinds.items(), key=lambda item: bool(item[0][0])):
             alike = [row for row in group if are_alike(ways[0].traits, row.traits)]
             # eager alone with the other launch is there to be compared with
-            fastest = next((row for row in alike if not _bits(row)), None)
+            fastest = next((row for row in alike if not bits_of(row)), None)
             if bits or ways[0] is fastest or any(row.case.variant != BASELINE for row in ways):
                 contests.append(_contest(ways, alike))
     return contests
 
 
-def _bits(row: Row) -> str:
+def bits_of(row: Row) -> str:
     return row.case.precision if row.is_eight_bits else ""
 
 
@@ -135,7 +135,7 @@ def _contest(ways: list[Row], group: list[Row]) -> Contest:
         return min(known, key=lambda one: one.ratio.value)
 
     eager = against([row for row in group if row.case.variant == BASELINE])
-    wider = against([row for row in group if not _bits(row)]) if _bits(leader) else None
+    wider = against([row for row in group if not bits_of(row)]) if bits_of(leader) else None
     rows = (leader, *(row for row in ways if row is not leader))
     among_launches = any(row.case.launch != leader.case.launch for row in group)
     return Contest(rows, leads, eager, disturbance(ways), among_launches, wider)

@@ -25,7 +25,7 @@ from bench.runs.job import MODELS_OWN, REFERENCE_LIMIT_S, LayersAnswer, LayersJo
 from bench.runs.process import ask, request
 from bench.stats import median_interval
 from resnet.cost import Operation, network_operations
-from resnet.floors import Ceilings, part_floors
+from resnet.floors import Ceilings, part_floors, part_groups
 from resnet.names import Build, is_outside
 
 SCHEMA = 1
@@ -91,11 +91,9 @@ def assemble_layers(case: Case, answer: LayersAnswer, ceilings: Ceilings | None)
     median_of_sums = median(map(sum, zip(*(row.pop("ns") for row in rows), strict=True))) / 1e3
     # a profiler costs the host time between kernels, not the GPU's in them
     overhead = 0.0 if answer["device"] == "cuda" else abs(timed - whole)
-    floor_by_operations = _floors(rows, network, ceilings)
     for row in rows:
         row["share"] = row["us"] / whole
-        row |= floor_by_operations.get(tuple(row["operations"]), {"floor_us": None, "bound": None})
-        row["of_floor"] = row["floor_us"] / row["us"] if row["floor_us"] and row["us"] else None
+    add_work(rows, network, ceilings)
     # an operation without FLOPs may have no row, where a library computes it inside another layer
     computed = {operation.name for operation in network if operation.flops}
     is_complete = computed <= {name for row in rows for name in row["operations"]}
@@ -114,7 +112,8 @@ def assemble_layers(case: Case, answer: LayersAnswer, ceilings: Ceilings | None)
         "error_us": overhead + noise_us + abs(median_of_sums - total),
         "floor_us": sum(floors_us) if is_complete and floors_us else None,
         "ceilings": ceilings
-        and {"machine": ceilings.machine, "source": ceilings.source, "date": ceilings.provenance.get("date")},
+        and {"machine": ceilings.machine, "source": ceilings.source, "date": ceilings.provenance.get("date")}
+        | {"flops": ceilings.flops, "bandwidth": ceilings.bandwidth, "l2": ceilings.l2},
         "details": answer["details"],
         "rows": rows,
     }
@@ -211,52 +210,26 @@ def merge_overlapping(sets: Iterable[set[str]]) -> list[set[str]]:
     return unions
 
 
-def _floors(
-    rows: Iterable[JsonObject], network: Sequence[Operation], ceilings: Ceilings | None
-) -> dict[tuple[str, ...], JsonObject]:
-    """Return the least time of one kernel that computes a row's operations, and what bounds it, by the operations."""
-    if ceilings is None or not {operation.precision for operation in network} <= ceilings.flops.keys():
-        return {}
+def add_work(rows: Iterable[JsonObject], network: Sequence[Operation], ceilings: Ceilings | None) -> None:
+    """Put into rows what one kernel that computes a row's operations has to do, its least time, and what bounds it.
+
+    All are None of a row whose operations `network` does not have; without ceilings the least time is.
+    """
     operation = {operation.name: operation for operation in network}
-    parts = [[operation[name] for name in row["operations"]] for row in rows if row["operations"]]
-    return {
-        floor.names: {"floor_us": floor.seconds * 1e6, "bound": floor.bound}
-        for floor in part_floors(parts, network, ceilings)
-    }
+    known = [names for row in rows if (names := row["operations"]) and operation.keys() >= {*names}]
+    parts = [[operation[name] for name in names] for names in known]
+    works = {group.names: group for group in part_groups(parts, network)}
+    rated = ceilings is not None and {operation.precision for operation in network} <= ceilings.flops.keys()
+    floors = {floor.names: floor for floor in (part_floors(parts, network, ceilings) if ceilings and rated else ())}
+    for row in rows:
+        names = tuple(row["operations"])
+        work, floor = works.get(names), floors.get(names)
+        row |= {"flops": work and work.flops, "bytes": work and work.bytes}
+        row |= {"floor_us": floor and floor.seconds * 1e6, "bound": floor and floor.bound}
+        row["of_floor"] = row["floor_us"] / row["us"] if row["floor_us"] and row["us"] else None
 
 
 def layer_name(row: JsonObject) -> str:
     """Return a row's name, with the number of other operations that are computed together with it."""
     others = len(row["operations"]) - 1
     return str(row["name"]) + (f" +{others}" if others > 0 else "")
-
-
-def compare_layers(first: JsonObject, second: JsonObject) -> list[JsonObject]:
-    """Return what each layer of `first` takes beyond that of `second`, the largest difference first.
-
-    Layers that one of them computes together are compared together; a layer that only one of them has is left out, but
-    not its conversions between formats. A difference is `sure` where it exceeds the sum of half the 95 % intervals of
-    the medians that it is computed from.
-    """
-    rows_of: list[list[JsonObject]] = []
-    for case in (first, second):
-        rows = (row | {"operations": [CONVERSIONS]} if row["name"] == CONVERSIONS else row for row in case["rows"])
-        rows_of.append([row for row in rows if row["operations"]])
-    differences = []
-    for names in merge_overlapping(set(row["operations"]) for rows in rows_of for row in rows):
-        mine, theirs = ([row for row in rows if set(row["operations"]) <= names] for rows in rows_of)
-        if (not mine or not theirs) and names != {CONVERSIONS}:
-            continue
-        name = max((*mine[:1], *theirs[:1]), key=lambda row: len(row["operations"]))["name"]
-        us, against = (sum(row["us"] for row in rows) for rows in (mine, theirs))
-        difference = {
-            "name": name,
-            "operations": [name for row in min(mine or theirs, theirs or mine, key=len) for name in row["operations"]],
-            "us": us,
-            "against_us": against,
-            "difference_us": us - against,
-            "percent": 100 * (us / against - 1) if against else None,
-            "sure": abs(us - against) > sum(row["half_us"] for row in mine + theirs),
-        }
-        differences.append(difference)
-    return sorted(differences, key=lambda row: -abs(row["difference_us"]))

@@ -55,16 +55,16 @@ class Group:
     def __init__(self, heading: str, capacities: list[Capacity], more: int) -> None:
         self.heading, self.capacities, self.more = heading, capacities, more
         self.at_rate: list[Point | None] = []  # the latency of each at its rate
-        self.points: list[list[Point]] = []  # the curve of the best, or of each
+        self.points: list[list[Point]] = []  # the curve of the best
         self.fleets: list[list[Fleet]] = []  # devices by load, of each
 
-    def add_curves(self, load: float | None, seed: int, every: bool) -> None:
-        """Add the curve of the best, or of each with `every`, and the devices for `load`, or for LOADS without it."""
+    def add_curves(self, load: float | None, seed: int) -> None:
+        """Add the curve of the best, and the devices of each for `load`, or for LOADS without it."""
         for best in self.capacities:
             setting, limit, rate = (best.service, best.batching), best.limit_ns, best.safe_rate
             at_rate = latency_curve(*setting, [rate], limit, capacity.REQUESTS, seed) if rate else []
             self.at_rate.append(at_rate[0] if at_rate else None)
-            if every or not self.points:
+            if not self.points:
                 curve = latency_curve(*setting, curve_rates(best.saturation), limit, seed=seed)
                 self.points.append(sorted([*curve, *at_rate], key=lambda point: point.rate))
             loads = [load] if load else [*([rate] if rate else []), *LOADS]

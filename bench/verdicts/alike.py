@@ -61,7 +61,7 @@ def effects(base: Array, head: Array, paired: bool) -> Effects:
         estimates = estimate(base, head, True)
         movement = replace(_movement(estimates), taken_off=False)
     else:
-        estimates = estimate(_levelled(base), _levelled(head), False, in_order=True)
+        estimates = estimate(levelled(base), levelled(head), False, in_order=True)
         movement = _movement(estimates)
         alike = movement.share >= MAJORITY
         if not alike.all():  # what rounds share is noise there, like any other
@@ -108,7 +108,7 @@ def _movement(estimates: Estimate) -> Movement:
     return Movement(centre[..., 0], error, share, True)
 
 
-def _levelled(values: Array) -> Array:
+def levelled(values: Array) -> Array:
     """Return a side's rounds without what all cases did alike in each, relative to their mean over the rounds."""
     if values.shape[-2] < MIN_CASES:
         return values

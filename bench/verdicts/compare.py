@@ -17,6 +17,7 @@ from bench.verdicts.alike import effects, unmoved
 from bench.verdicts.judge import Tests
 from bench.verdicts.lists import Lists
 from bench.verdicts.metrics import METRICS, Metric
+from bench.verdicts.rollup import RollUp, roll_up
 from bench.verdicts.rounds import NAMES, Failed, Sides
 from bench.verdicts.rule import AMBIGUOUS, FASTER, RULE, SAME, SLOWER, Array, Rule
 from bench.verdicts.verdict import DisturbedRound, Moved, Smallest, Verdict
@@ -40,6 +41,7 @@ class Comparison:
     moved: list[Moved] = field(default_factory=list)  # what most cases did alike
     disturbed_rounds: list[DisturbedRound] = field(default_factory=list)  # what was taken off single rounds
     smallest: list[Smallest] = field(default_factory=list)  # the smallest changes that are detected
+    rollup: list[RollUp] = field(default_factory=list)  # each metric over all cases, and over those of each variant
     serial: dict[str, float] = field(default_factory=dict)  # metric -> correlation of neighbouring rounds, where any
 
     def of(self, *words: str) -> list[Verdict]:
@@ -105,6 +107,7 @@ def compare_lists(
     comparison.moved = [moved for test in tests if (moved := test.moved())]
     comparison.disturbed_rounds = [one for test in tests for one in test.disturbed_rounds(sides.rounds)]
     comparison.smallest = list(_smallest(tests, family, rule))
+    comparison.rollup = roll_up(tests, verdicts)
     comparison.serial = {test.name: serial for test in tests if (serial := float(test.estimate.serial.max())) > 0}
     return comparison
 

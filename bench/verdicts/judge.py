@@ -44,14 +44,14 @@ class Tests:
     def p(self) -> Array:
         """The p-values, not corrected; NaN for a test that cannot give an alarm, and is not of the family."""
         few = self.estimate.rounds < self.rule.min_rounds
-        return np.where(self._is_forbidden | few | self._is_constant, np.nan, self.estimate.p)
+        return np.where(self.is_forbidden | few | self.is_constant, np.nan, self.estimate.p)
 
     @cached_property
-    def _is_forbidden(self) -> Mask:
+    def is_forbidden(self) -> Mask:
         return np.array([bool(why) for why in self.forbidden], dtype=bool)
 
     @cached_property
-    def _is_constant(self) -> Mask:
+    def is_constant(self) -> Mask:
         """True of a case neither side of which varies, though what was taken off its rounds may."""
         spans = [np.where(np.isfinite(side), side, np.nan) for side in (self.base, self.head)]
         with np.errstate(invalid="ignore"):
@@ -98,7 +98,7 @@ class Tests:
         rounds were spoilt, is not among them.
         """
         sizes = np.expm1(rules.smallest_detected(self.estimate, self.minimum, family, self.rule))
-        return np.where(self._is_forbidden | self._is_constant, np.nan, sizes), self.estimate.rounds
+        return np.where(self.is_forbidden | self.is_constant, np.nan, sizes), self.estimate.rounds
 
     def moved(self) -> Moved | None:
         """Return what most cases moved alike; None where they did not, or by next to nothing."""

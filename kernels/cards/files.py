@@ -33,6 +33,8 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if target.is_symlink():  # which leads to itself
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     created = _make_folders(target.parent)
     beginning = f".{target.name[:NAME]}.partial-"
     try:

@@ -44,9 +44,9 @@ def test_records_are_of_no_other_kind_which_would_replace_them(path: Path) -> No
 def test_what_other_writers_write_is_of_a_kind() -> None:
     assert kind_of(Table([]).to_json().encode()) == kinds.TABLE
     assert kind_of(_asset("page.html").encode()) == kinds.PAGE
-    assert kind_of(b'<svg class="marks"') == "SVG picture"
-    assert kind_of(b"\x89PNG\r\n\x1a\n") == "PNG picture"
-    assert kind_of(b"PAR1\0") == kinds.PARQUET
+    assert kind_of(b'<svg class="marks"') == kinds.SVG
+    assert kind_of(b"\x89PNG\r\n\x1a\n") == kinds.PNG
+    assert kind_of(b"PAR1\0latency_fallen") == kinds.PARQUET != kind_of(b"PAR1\0")
 
 
 @pytest.mark.parametrize("cut", [0.5, 0.9])

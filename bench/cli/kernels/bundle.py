@@ -14,6 +14,8 @@ from bench.cli.kernels.options import parse_models
 from bench.cli.tables import print_json
 from bench.cli.words import parse_batches, parse_words
 from bench.errors import STOPPED
+from bench.files import OTHER, check_rewritable
+from bench.kinds import BUNDLE
 from bench.machine.provenance import this_commit
 from bench.tuning.bundle import BundleJob, fill_bundle
 from kernels.cards.archs import ARCHS
@@ -47,6 +49,7 @@ def make_bundle(
         raise typer.BadParameter(f"--arch {arch}: a bundle is for one of {', '.join(archs)}")
     names, precisions = parse_models(models.split(",")), parse_words("precision", precision, BYTES)
     job = BundleJob(names, parse_batches(batch), precisions, archs[arch], candidates, tables)
+    check_rewritable(path, BUNDLE, f"{OTHER} with --bundle")
     filled, interrupted = fill_bundle(path, job, budget, this_commit(), tell)
     if as_json:
         print_json(asdict(filled))

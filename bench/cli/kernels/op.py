@@ -15,6 +15,7 @@ from bench.cli.options import Csv, Json, Markdown, Seed, ToFile
 from bench.cli.tables import Column, console_for, print_csv, print_json, print_table
 from bench.errors import FAILED, UNABLE, USAGE
 from bench.files import check_writable
+from bench.kinds import VERDICTS
 from bench.machine.environment import environment
 from bench.ops.contest import Contest
 from bench.ops.layers import ALL, ConvLayer, choose_layers, conv_layers
@@ -85,7 +86,7 @@ def op(
     if reason := find_code(name):
         stop(reason, USAGE)
     if output is not None:
-        check_writable(output)
+        check_writable(output, VERDICTS)
     with spinner("start") as status:
         contest = Contest(
             name, case.model, batch, image, precision, layers, env, seconds, seed=seed, show=status.update

@@ -19,6 +19,8 @@ from bench.cli.options import Csv, Json, Markdown, ToFile
 from bench.cli.tables import console_for, print_csv, print_json
 from bench.cli.words import parse_batches, parse_words
 from bench.errors import FAILED, STOPPED, UNABLE, TuningError
+from bench.files import check_rewritable
+from bench.kinds import TABLE
 from bench.machine.environment import devices, no_cuda
 from bench.tuning import summary
 from bench.tuning.gpus import PREDICTABLE, TUNED, Gpu, install_constants
@@ -70,6 +72,8 @@ def tune(
     start = time.monotonic()
     precisions = parse_words("precision", precision, BYTES)
     wanted = parse_models(models or ["resnet50"]), parse_batches(batch), precisions, image
+    if output:
+        check_rewritable(output, TABLE)
     _check_machine(dry, output)
     if output:  # a file that is no table is refused before the work begins
         read_table(output)

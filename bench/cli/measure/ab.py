@@ -12,7 +12,17 @@ from typer import Argument, Option
 
 from bench.cli.again import again
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
-from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
+from bench.cli.comparing import (
+    Every,
+    FailOn,
+    Fails,
+    Minimum,
+    Picture,
+    as_json_object,
+    check_picture,
+    draw,
+    parse_minimums,
+)
 from bench.cli.console import tell
 from bench.cli.measure.dry import estimate_duel, print_dry_duel
 from bench.cli.options import Budget, Csv, Input, Json, Markdown, Output, Seed
@@ -61,6 +71,7 @@ def ab(
     minimum: Minimum = None,
     fail_on: Fails = None,
     every: Every = False,
+    picture: Picture = None,
     input: Input = "photos",
     seed: Seed = 0,
     dry_run: DryRun = False,
@@ -76,9 +87,10 @@ def ab(
     significance level is corrected for looking several times, so that the error rates are those of `bench compare`.
     """
     from bench.verdicts.duel import USUAL, Question
-    from bench.verdicts.text import comparison_rows
+    from bench.verdicts.shown.text import comparison_rows
 
     question = Question(metric_names(metric) if metric else USUAL, parse_minimums(minimum))
+    check_picture(picture)
     chosen, env = choose(selection), environment()
     check_plan(chosen, env)
     if doubt := "" if resume else _too_short(chosen, env, rounds, budget):
@@ -102,10 +114,11 @@ def ab(
             raise typer.Exit(STOPPED) from None
         verdicts = question.verdicts(duel)
         verdicts.harmless += harness_changes(one, other, ROOT)
+    draw(picture, verdicts, " against ".join(map(str, duel.sides)))
     if as_csv:
         print_csv(comparison_rows(verdicts))
     else:
-        _print(verdicts, duel, every, as_markdown, as_json)
+        _print(verdicts, duel, every, picture, as_markdown, as_json)
     raise typer.Exit(gate_code(verdicts, fail_on or [FailOn.slower]))
 
 
@@ -140,18 +153,18 @@ def _run(duel: Duel) -> None:
             pass
 
 
-def _print(verdicts: Comparison, duel: Duel, every: bool, as_markdown: bool, as_json: bool) -> None:
-    from bench.verdicts import text
-    from bench.verdicts.summary import summary
+def _print(
+    verdicts: Comparison, duel: Duel, every: bool, picture: Path | None, as_markdown: bool, as_json: bool
+) -> None:
+    from bench.verdicts.shown import text
+    from bench.verdicts.shown.comment import code, comment
 
     ended = f"{duel.done} {plural(duel.done, 'round')} of each, in turns; it stopped as {duel.stopped}."
     if as_json:
-        print_json({"summary": summary(verdicts), "ended": ended} | verdicts.as_json())
+        print_json(as_json_object(verdicts, ended=ended))
     elif as_markdown:
-        base, head = duel.sides
-        pair = f"`{base}` against `{head}`, plan `{duel.plan.name}`: {ended}"
-        print_text(f"{pair}\n\n{text.comparison_markdown(verdicts, every)}")
+        base, head, plan = (code(str(word)) for word in (*duel.sides, duel.plan.name))
+        about = f"{base} against {head}, plan {plan}: {ended}"
+        print_text(comment(verdicts, every, about, str(picture or "")))
     else:
-        text.print_comparison(out, verdicts, every)
-        out.print(ended, markup=False)
-        out.print(f"Records: {duel.folder}", markup=False, soft_wrap=True)
+        text.print_comparison(out, verdicts, every, (ended, f"Records: {duel.folder}"))

@@ -49,14 +49,15 @@ def check_baseline(base: Path, sweep: Sweep) -> None:
 
 def print_verdicts(base: Path, sweep: Sweep, as_markdown: bool) -> int:
     """Print the verdicts on the sweep's cases against the baseline; return the exit code of `bench compare`."""
-    from bench.verdicts import text
+    from bench.verdicts.shown import text
+    from bench.verdicts.shown.comment import code, comment
 
     folders = base, sweep.store.folder
     there = {name for folder in folders for name in Run(folder).statuses}  # not what the budget left out
     sides = read_sides(*folders, [case.name for case in sweep.plan.cases if case.name in there])
     comparison = compare_sides(folders, sides, METRICS, {}, ())
     if as_markdown:
-        print_text(f"\nAgainst `{base}`:\n\n{text.comparison_markdown(comparison)}")
+        print_text(f"\n{comment(comparison, about=f'Against {code(str(base))}.')}")
     else:
         out.print(f"\nAgainst {base}:", markup=False, soft_wrap=True)
         text.print_comparison(out, comparison)

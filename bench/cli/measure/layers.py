@@ -19,8 +19,9 @@ from bench.kinds import LAYERS, TRACE
 from bench.machine.environment import environment
 from bench.plans.choose import Selection, case_beside, check_case, check_input, choose_case
 from bench.plans.settings import of_preparation
-from bench.roofline.layers import compare_layers, measure_layers
+from bench.roofline.layers import measure_layers
 from bench.roofline.layers_text import print_layer_comparison, print_layers
+from bench.roofline.pairs import compare_layers
 
 
 @asks(NAMING, BUILDING, metavar="CASE", text=CASE_HELP)
@@ -50,10 +51,11 @@ def layers(
         check_case(parsed, env)
     check_input(input)
     for path, kind, option in ((trace, TRACE, "--trace"), (output, LAYERS, "-o")):
-        if path is not None and not path.resolve().parent.is_dir():
+        if path is None:
+            continue
+        check_writable(path, kind, f"{OTHER} with {option}")
+        if not path.resolve().parent.is_dir():
             raise typer.BadParameter(f"{path}: there is no folder {path.resolve().parent}")
-        if path is not None:
-            check_writable(path, kind, f"{OTHER} with {option}")
     profiles = []
     for number, parsed in enumerate(cases):
         with spinner(parsed.name) as status:

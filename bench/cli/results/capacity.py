@@ -14,7 +14,7 @@ from bench.cli.console import read_records, spinner, stop
 from bench.cli.options import Csv, Exclude, Filter, Input, Json, Markdown, Seed
 from bench.cli.results.served import load_job, serve
 from bench.cli.tables import console_for, print_csv, print_json
-from bench.errors import FAILED, UNABLE, UNDECIDED
+from bench.errors import FAILED, UNDECIDED
 from bench.records.places import results_at
 from resnet.names import Build
 
@@ -48,7 +48,6 @@ def capacity(
     wait_ms: Annotated[
         float, Option("--max-wait", min=0, metavar="MS", help="Longest wait of a request for a full batch.")
     ] = 0.0,
-    plot: Annotated[Path | None, Option(metavar="FILE", help="Write latency over rate as .svg or .png.")] = None,
     real: Annotated[str | None, Option(metavar="CASE", help="Serve real requests here, batched up to CASE's.")] = None,
     seconds: Annotated[
         float | None, Option(min=1, metavar="S", help=f"Length of the real load.  \\[default: {SECONDS:g}]")
@@ -68,7 +67,7 @@ def capacity(
     """
     wait_ns, build = wait_ms * 1e6, Build(weights or "", num_classes or 0, in_channels or 0)
     if real is not None:
-        if plot or cases or max_batch or filter or exclude:
+        if cases or max_batch or filter or exclude:
             raise typer.BadParameter(
                 "--real takes --rate, --seconds, --max-wait, a model's --weights and a DIR to predict from; no more"
             )
@@ -78,11 +77,8 @@ def capacity(
         return
     if seconds is not None or build != Build():
         raise typer.BadParameter("--seconds, --weights, --num-classes and --in-channels go with --real")
-    from bench.serving.curve import PICTURES
     from bench.serving.groups import group_services, measured_records, simulate_group
 
-    if plot and plot.suffix not in PICTURES:
-        raise typer.BadParameter(f"--plot {plot}: name a file that ends in {' or '.join(PICTURES)}")
     (folder,) = chosen_folders([folder] if folder else None)
     only = [*(filter or ()), *([cases] if cases else ())]
     records = read_records([folder], only, exclude or ())
@@ -91,11 +87,9 @@ def capacity(
         groups = [simulate_group(*service, p99_ms * 1e6, wait_ns, max_batch, seed) for service in services]
         groups = [group for group in groups if group.capacities]
         for group in groups:
-            group.add_curves(rate, seed, every=plot is not None)
+            group.add_curves(rate, seed)
     if not groups:
         stop(f"no batch of {folder} is as small as --max-batch {max_batch}", FAILED)
-    if plot:
-        _write_plot(groups, plot)
     _print(groups, wait_ms, as_json, as_csv, as_markdown)
     answered = any(group.capacities[0].rate and not group.doubt for group in groups)
     raise typer.Exit(0 if answered else UNDECIDED if any(group.doubt for group in groups) else FAILED)
@@ -110,15 +104,3 @@ def _print(groups: list[Group], wait_ms: float, as_json: bool, as_csv: bool, as_
         print_csv(row for group in groups for row in group.as_rows())
     else:
         print_groups(console_for(as_markdown), groups, wait_ms)
-
-
-def _write_plot(groups: list[Group], path: Path) -> None:
-    from bench.serving.curve import NEEDS, save_picture
-
-    group = groups[0]
-    if len(groups) > 1:
-        raise typer.BadParameter(f"--plot draws one group of those printed, not {len(groups)}: name a CASE-GLOB")
-    try:
-        save_picture(list(zip(group.capacities, group.points, strict=True)), path, group.heading)
-    except ImportError as error:
-        stop(f"--plot needs {error.name}: {NEEDS}", UNABLE)

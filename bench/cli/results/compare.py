@@ -9,7 +9,17 @@ import typer
 from typer import Argument, Option
 
 from bench.cli.chosen import chosen_sides
-from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
+from bench.cli.comparing import (
+    Every,
+    FailOn,
+    Fails,
+    Minimum,
+    Picture,
+    as_json_object,
+    check_picture,
+    draw,
+    parse_minimums,
+)
 from bench.cli.complete import complete_results
 from bench.cli.console import answer_code, damage_on_stderr, err_is_quiet
 from bench.cli.options import Csv, Exclude, Filter, Json, Markdown
@@ -47,6 +57,7 @@ def compare(
         list[str] | None, Option(metavar="FIELD", help="Compare although this differs, as torch; repeat.")
     ] = None,
     every: Every = False,
+    picture: Picture = None,
     as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
@@ -56,24 +67,24 @@ def compare(
     Exit codes: 0; 1 if a case is SLOWER or fails that did not (see --fail-on); 2 if the two cannot be compared; 4 if
     the rounds are too few, or too disturbed, to judge any case, or if most cases got worse alike and none is SLOWER.
     """
-    from bench.verdicts import text
     from bench.verdicts.advice import advice
-    from bench.verdicts.summary import summary
+    from bench.verdicts.shown import text
+    from bench.verdicts.shown.comment import comment
 
+    check_picture(picture)
     metrics, minimums, fields = metric_names(metric or ()), parse_minimums(minimum), parse_allowed(allow or ())
     folders = chosen_sides(base, head)
     with damage_on_stderr():
         sides = read_sides(*folders, filter or [], exclude or [])
     comparison = compare_sides(folders, sides, metrics, minimums, fields)
+    draw(picture, comparison, f"{folders[0]} against {folders[1]}")
     steps = [] if err_is_quiet() else advice(comparison, plan_of(sides[1]), *map(str, folders))
     if as_json:
-        print_json({"summary": summary(comparison), "next": steps} | comparison.as_json())
+        print_json(as_json_object(comparison, next=steps))
     elif as_csv:
         print_csv(text.comparison_rows(comparison))
     elif as_markdown:
-        print_text(text.comparison_markdown(comparison, every))
+        print_text(comment(comparison, every, picture=str(picture or "")))
     else:
-        text.print_comparison(out, comparison, every)
-        for step in steps:
-            out.print(step, markup=False, soft_wrap=True)
+        text.print_comparison(out, comparison, every, steps)
     raise typer.Exit(answer_code(gate_code(comparison, fail_on or [FailOn.slower])))

@@ -14,6 +14,8 @@ from bench.cli.chosen import Results, Save, chosen_folders, print_runs, save_as,
 from bench.cli.console import damage_on_stderr, read_records
 from bench.cli.options import Csv, Exclude, Filter, Json, Markdown
 from bench.cli.reported import ViewName, nothing_measured, print_records
+from bench.cli.results.manual import describe_command, describe_names, describe_shared
+from bench.cli.results.pictures import draw_badges, draw_picture
 from bench.cli.tables import out
 from bench.errors import FAILED, ArgumentError
 from bench.machine.environment import ROOT
@@ -22,15 +24,27 @@ from bench.report import markdown as reports
 from bench.report.terminal import ROWS
 from bench.text import plural
 
+KINDS: dict[str, reports.Renderer] = {
+    "picture": draw_picture,
+    "command": describe_command,
+    "options": describe_shared,
+    "names": describe_names,
+    "badges": draw_badges,
+}
+STILLS = (
+    "Write the answer, the heat map and each chart as SVG and PNG: NAME-slide (16:9, for slides), NAME-light and "
+    "NAME-dark (for a README or a page)."
+)
+
 
 def report(
     folders: Results = None,
     filter: Filter = None,
     exclude: Exclude = None,
     html: Annotated[Path | None, Option(metavar="FILE", help="Write an HTML page that needs no network.")] = None,
-    stills: Annotated[Path | None, Option(metavar="DIR", help="Write the page's charts as SVG and PNG.")] = None,
-    splice: Annotated[bool, Option("--splice", help="Renew the tables in README and docs.")] = False,
-    check: Annotated[bool, Option("--check", help="Exit 1 if a table in README or docs is out of date.")] = False,
+    stills: Annotated[Path | None, Option(metavar="DIR", help=STILLS)] = None,
+    splice: Annotated[bool, Option("--splice", help="Renew tables and pictures in README and docs.")] = False,
+    check: Annotated[bool, Option("--check", help="Exit 1 if one of these is out of date.")] = False,
     as_csv: Csv = False,
     as_markdown: Markdown = False,
     save: Save = None,
@@ -44,9 +58,9 @@ def report(
     Without a folder it is that of the latest run. A folder of runs, as results/local, is listed.
     """
     if splice or check:
-        changed = [str(path.relative_to(ROOT)) for path in reports.splice(write=not check)]
+        changed = [str(path.relative_to(ROOT)) for path in reports.splice(write=not check, kinds=KINDS)]
         verb = "out of date (make report)" if check else "renewed"
-        out.print(f"{verb}: {', '.join(changed)}" if changed else "every table is as its records say")
+        out.print(f"{verb}: {', '.join(changed)}" if changed else "every table and picture is as its records say")
         raise typer.Exit(FAILED if check and changed else 0)
     if store := store_of_runs(folders):
         if html or stills or parquet or save:

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from bench.report.page import encoding
-from bench.report.page.encoding import COLD_PARTS, TOOLTIP, Encodings, Rows, Spec, channel, layer, log_axis, panels
+from collections.abc import Sequence
+from statistics import median
 
-SPEED = log_axis("speed:Q", "throughput, images/s")
-NAMED = {"align": "left", "dx": 7, "dy": 11, "fontSize": 10, "fill": "var(--soft)"}
-PRICES = [
-    channel("agree:Q", title="agreement, %", format=",.4~r"),
-    channel("right:Q", title="right, %", format=",.4~r"),
-    channel("loss:Q", title="loss, percentage points", format=".2~f"),
-]
+from bench.report.page import encoding, look
+from bench.report.page.encoding import (
+    COLD_PARTS,
+    MAX_LINES,
+    TOOLTIP,
+    Encodings,
+    Labels,
+    Rows,
+    Spec,
+    channel,
+    layer,
+    log_axis,
+    panels,
+    room,
+)
+
+SQUASHED = 8  # times the most that is used: what the device has is written, where a line so far above would squash all
+THROUGHPUT = "throughput, images/s"
+
+
+def latency_axis(rows: Rows, axis: str) -> Spec:
+    """Return the axis of the p50 in the unit that suits most cases."""
+    usual = median(row["p50"] for row in rows)
+    times, unit = (1e3, "µs") if usual < 0.3 else (1, "ms") if usual < 3e3 else (1e-3, "s")
+    return log_axis("p50:Q", f"p50 latency, {unit}", axis, times)
+
+
+def interval(field: str, base: Spec, use: Encodings) -> Spec:
+    """Return the 95 % confidence interval of a field, upright through its point, where there is one."""
+    ends = base | {"y": channel(f"{field}_low:Q"), "y2": {"field": f"{field}_high"}, "stroke": use.colour}
+    return layer("rule", ends, [{"filter": f"isValid(datum.{field}_low)"}], strokeWidth=1.5)
 
 
 def front(rows: Rows) -> Spec:
@@ -19,8 +43,8 @@ def front(rows: Rows) -> Spec:
 
     8 bits, which answer otherwise, have another front.
     """
-    use = Encodings(rows)
-    base = {"x": log_axis("p50:Q", "p50 latency, ms"), "y": SPEED}
+    use, labels = Encodings(rows), Labels("speed", "batch", "family", ["family"])
+    base = {"x": latency_axis(rows, "x"), "y": log_axis("speed:Q", THROUGHPUT, "y")}
     best: list[Spec] = [
         {
             "window": [{"op": "max", "field": "speed", "as": "best"}],
@@ -30,80 +54,103 @@ def front(rows: Rows) -> Spec:
         },
         {"filter": "datum.speed >= datum.best"},
     ]
-    band = {"interpolate": "step-after", "strokeWidth": 9, "strokeCap": "round", "stroke": "var(--front)"}
-    batches = {"calculate": "'b' + datum.batch", "as": "label"}
+    band = {"interpolate": "step-after", "strokeWidth": 8, "strokeCap": "round", "stroke": "var(--front)"}
+    following = {"window": [{"op": "lead", "field": "batch", "as": "next"}], "sort": [{"field": "p50"}]}
+    batches: list[Spec] = [  # each once, where several ways of one batch follow each other
+        *best,
+        following | {"groupby": ["family", "eight"]},
+        {"filter": "datum.batch !== datum.next"},
+        {"calculate": "'b' + datum.batch", "as": "label"},
+    ]
     layers = [
         layer("line", base | {"order": channel("p50:Q"), "detail": channel("eight:N")}, best, **band),
-        use.lines(base, "batch:Q", "image:N"),
+        use.lines(base, "batch:Q", "run:N"),
+        *labels.layers(use, base["x"], base["y"]),
         use.points(base),
-        layer("text", base | {"text": channel("label:N")}, [*best, batches], dy=-11, fontSize=10, fill="var(--soft)"),
+        *use.hollow(base),
+        layer("text", base | {"text": channel("label:N")}, batches, dy=-11, fill="var(--ink)"),
     ]
-    return panels(layers, "family", height=300, independent=("x", "y"))  # models may be decades apart
+    transform = [*encoding.named(*encoding.WAY), *encoding.unbroken("batch", "family"), *labels.transform()]
+    size: Spec = {"height": 300, "gutter": room(rows), "most": MAX_LINES}
+    return panels(layers, "family", independent=("x", "y"), transform=transform, **size)  # models may be decades apart
+
+
+def _over_batch(rows: Rows, field: str, y: Spec, ends: str = "", more: Sequence[Spec] = (), also: str = "") -> Spec:
+    """Return a field over the batch, with its interval if it has one, in front of `more` layers."""
+    use = Encodings(rows)
+    high = f"{ends}_high" if ends else also
+    labels = Labels(field, "batch", "family", ["family"], low=f"{ends}_low" if ends else "", high=high)
+    axis = {"values": sorted({row["batch"] for row in rows}), "format": "d", "grid": False}
+    x = channel("batch:Q", title="batch", scale={"type": "log", "base": 2, "nice": False, "padding": 14}, axis=axis)
+    base = {"x": x, "y": y}
+    layers = [
+        *more,
+        *([interval(ends, base, use)] if ends else []),
+        use.lines(base, "batch:Q", "run:N"),
+        *labels.layers(use, x, y),
+        use.points(base),
+        *use.hollow(base),
+    ]
+    transform = [*encoding.named(*encoding.WAY), *encoding.unbroken("batch", "family"), *labels.transform()]
+    size: Spec = {"gutter": room(rows), "most": MAX_LINES, "independent": ("x", "y")}
+    return panels(layers, "family", transform=transform, **size)
 
 
 def batch(rows: Rows) -> Spec:
     """Return throughput over the batch, with its 95 % confidence interval over several rounds."""
-    use = Encodings(rows)
-    axis = {"values": sorted({row["batch"] for row in rows}), "format": "d", "grid": False}
-    x = channel("batch:Q", title="batch", scale={"type": "log", "base": 2, "nice": False, "padding": 14}, axis=axis)
-    base = {"x": x, "y": SPEED}
-    interval = {"x": x, "y": channel("speed_low:Q"), "y2": {"field": "speed_high"}, "stroke": use.colour}
-    rule = layer("rule", interval, [{"filter": "isValid(datum.speed_low)"}], strokeWidth=1.5)
-    return panels([rule, use.lines(base, "batch:Q"), use.points(base)], "family")
+    return _over_batch(rows, "speed", log_axis("speed:Q", THROUGHPUT, "y"), "speed")
+
+
+def latency(rows: Rows) -> Spec:
+    """Return the p50 over the batch, with its 95 % confidence interval."""
+    return _over_batch(rows, "p50", latency_axis(rows, "y"), "p50")
+
+
+def batch_memory(rows: Rows) -> Spec:
+    """Return the memory of the process over the batch, with what the device has, where that is not far above."""
+    over, unit = (1024, "GiB") if median(row["total"] for row in rows) >= 1024 else (1, "MiB")
+    y = log_axis("memory:Q", f"memory, {unit}", "y")
+    once: list[Spec] = [
+        {"window": [{"op": "row_number", "as": "one"}], "groupby": ["family"]},
+        {"filter": "datum.one === 1"},
+    ]
+    near, far = ([*once, {"filter": f"isValid(datum.limit) && {no}isValid(datum.near)"}] for no in ("", "!"))
+    words = "'the device has ' + format(datum.limit / 1024, ',.3~r') + ' GiB'"
+    said: Spec = {"text": channel("words:N"), "x": {"value": 6}}
+    style = {"align": "left", "fill": "var(--ink)"}
+    more = [
+        layer("rule", {"y": channel("near:Q")}, near, strokeDash=[6, 3], stroke="var(--ink)"),
+        layer("text", said | {"y": channel("near:Q")}, near, dy=-7, **style),
+        layer("text", said | {"y": {"value": 12}}, far, **style),
+    ]
+    spec = _over_batch(rows, "memory", y, more=more, also="near")
+    spec["transform"] = [
+        {"calculate": f"datum.total / {over}", "as": "memory"},
+        {"joinaggregate": [{"op": "max", "field": "total", "as": "most"}], "groupby": ["family"]},
+        {"calculate": f"datum.limit <= {SQUASHED} * datum.most ? datum.limit / {over} : null", "as": "near"},
+        {"calculate": words, "as": "words"},
+        *spec["transform"],
+    ]
+    return spec
 
 
 def depth(rows: Rows) -> Spec:
-    """Return throughput over the model's depth, with a panel for each batch."""
-    use = Encodings(rows)
-    base = {"x": channel("depth:O", title="depth (convolutions and classifier)", axis={"labelAngle": 0}), "y": SPEED}
-    return panels([use.lines(base, "depth:Q", "kind:N"), use.points(base)], "sized")
-
-
-def over_precision(rows: Rows, field: str, title: str, limit: float | None = None) -> Spec:
-    """Return a field over the precision; `limit` is drawn as a line."""
-    use = Encodings(rows)
+    """Return throughput over the model's depth, with a panel for each precision and batch."""
+    use, labels = Encodings(rows), Labels("speed", "depth", "like", [], low="speed_low", high="speed_high")
     base = {
-        "x": channel("precision:O", title=None, sort=use.precisions, axis={"labelAngle": 0}),
-        "y": channel(f"{field}:Q", title=title, axis={"format": ",.4~r", "tickCount": 5}),
+        "x": channel("depth:O", title="depth (convolutions and classifier)", axis={"labelAngle": 0}),
+        "y": log_axis("speed:Q", THROUGHPUT, "y"),
     }
-    ways = {"stroke": use.colour, "detail": channel("launch:N")}
-    layers = [layer("line", base | ways, strokeWidth=1.2, opacity=0.6), use.points(base)]
-    if limit:
-        layers.insert(0, layer("rule", {"y": {"datum": limit}}, strokeDash=[6, 3], stroke="var(--bad)"))
-    return panels(layers, "group", width=300, independent=() if limit else ("y",))
-
-
-def price(rows: Rows, field: str, title: str) -> Spec:
-    """Return a share in percent with its interval over the latency: a line a model, a mark a precision.
-
-    A line joins the fastest way of each precision; the others are faint.
-    """
-    use = Encodings(rows)
-    x = log_axis("p50:Q", "p50 latency, ms")
-    y = channel(f"{field}:Q", title=title, scale={"zero": False, "nice": False, "padding": 16}, axis={"tickCount": 5})
-    fastest: list[Spec] = [{"filter": "datum.p50 === datum.least"}]
-    of_model: list[Spec] = [
-        {"joinaggregate": [{"op": "min", "field": "p50", "as": "first"}], "groupby": ["family", "sized"]},
-        {"filter": "datum.p50 === datum.first"},
-        {"calculate": "replace(datum.model, /^resnet|-digits/g, '')", "as": "name"},
-    ]
-    interval = {"x": x, "y": channel(f"{field}_low:Q"), "y2": {"field": f"{field}_high"}, "stroke": use.colour}
-    line = {"x": x, "y": y, "detail": channel("family:N"), "order": channel("p50:Q")}
-    marks = {"x": x, "y": y, "shape": use.precision_shape, "tooltip": [*TOOLTIP, *PRICES]}
-    faint = {"opacity": {"condition": {"test": "datum.p50 === datum.least", "value": 1}, "value": 0.35}}
     layers = [
-        layer("rule", interval, fastest, strokeWidth=1, opacity=0.5),
-        layer("line", line, fastest, strokeWidth=1.2, stroke="var(--soft)"),
-        # whose legend counts
-        layer("point", {"x": x, "y": y, "shape": use.precision_shape}, stroke="var(--ink)", opacity=0),
-        use.points(marks | faint, 75),
-        layer("text", {"x": x, "y": y, "text": channel("name:N")}, of_model, **NAMED),
+        interval("speed", base, use),
+        use.lines(base, "depth:Q", "kind:N"),
+        *labels.layers(use, base["x"], base["y"]),
+        use.points(base),
+        *use.hollow(base),
     ]
-    least = {"op": "min", "field": "p50", "as": "least"}
-    transform: list[Spec] = [{"joinaggregate": [least], "groupby": ["family", "sized", "precision"]}]
-    spec = panels(layers, "sized", height=300, transform=transform, independent=("x",))
-    spec["config"]["legend"] |= {"symbolOpacity": 1}
-    return spec
+    transform = [*encoding.named("launch"), *labels.transform()]
+    size: Spec = {"width": 300, "gutter": room(rows), "most": MAX_LINES, "free": ["model", "precision"]}
+    return panels(layers, "like", transform=transform, **size)
 
 
 def memory(rows: Rows) -> Spec:
@@ -119,110 +166,80 @@ def cold(rows: Rows) -> Spec:
 
 
 def energy(rows: Rows) -> Spec:
-    """Return the energy per image, with the power behind the name."""
-    channels = {
-        "x": channel("energy:Q", title="energy, J/image", axis={"format": "~g", "tickCount": 5}),
-        "fill": Encodings(rows).colour,
-        "tooltip": [*TOOLTIP, channel("energy:Q", title="J/image", format=",.3~r"), channel("watts:Q")],
+    """Return the energy per image with its 95 % confidence interval over rounds, and the power behind the name."""
+    use = Encodings(rows)
+    # what is less than a joule is told in thousandths
+    times, unit = (1e3, "mJ") if median(row["energy"] for row in rows) < 1 else (1, "J")
+    tooltip = [*TOOLTIP, channel("energy:Q", title="J/image", format=",.3~r"), channel("watts:Q")]
+    x = channel("from:Q", title=f"energy, {unit}/image", axis={"labelExpr": look.si(times), "tickCount": 5}, stack=None)
+    is_bar = "datum.part === 'bar'"
+    encodings = {
+        "x": x,
+        "x2": {"field": "to"},
+        "fill": use.colour | {"condition": {"test": f"!({is_bar})", "value": "var(--ink)"}},
+        "stroke": {"condition": {"test": is_bar, "value": None}, "value": "var(--paper)"},
+        "size": {"condition": {"test": is_bar, "value": encoding.BAR - 6}, "value": 3.5},
+        "tooltip": tooltip,
     }
-    suffix = "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''"
-    return encoding.bars_by_way(layer("bar", channels, height=encoding.BAR - 6), suffix)
-
-
-def layers(rows: Rows) -> Spec:
-    """Return each layer's time as a bar from where the one before ends, with its floor inside."""
-    words = ["time", "floor"] if any(row["floor"] is not None for row in rows) else ["time"]
-    colours = {"domain": words, "range": ["var(--part3)", "var(--part1)"][: len(words)]}
-    channels = {
-        "x": channel("start:Q", title="ms from the first layer's beginning"),
-        "x2": {"field": "until"},
-        "y": channel("layer:N", title=None, sort={"field": "id", "op": "min"}, axis={"ticks": False}),
-        "fill": channel("what:N", scale=colours, title=None),
-        "order": channel("what:N", sort="descending"),  # the floor last, and so above
-        "tooltip": [
-            channel("layer:N"),
-            channel("ms:Q", title="ms", format=",.3~r"),
-            channel("share:Q", title="share", format=".1%"),
-            channel("floor:Q", title="floor, ms", format=",.3~r"),
-            channel("bound:N", title="bound by"),
-            channel("kernels:N"),
-        ],
-    }
+    # bars and intervals are one layer: of two, Vega-Lite would not know how high a panel is
     transform: list[Spec] = [
-        {"fold": ["end", "floor_end"], "as": ["field", "until"]},
-        {"filter": "isValid(datum.until)"},
-        {"calculate": "datum.field === 'end' ? 'time' : 'floor'", "as": "what"},
+        {"calculate": "isValid(datum.energy_low) ? ['bar', 'interval'] : ['bar']", "as": "part"},
+        {"flatten": ["part"]},
+        {"calculate": f"{is_bar} ? 0 : datum.energy_low", "as": "from"},
+        {"calculate": f"{is_bar} ? datum.energy : datum.energy_high", "as": "to"},
     ]
-    size: Spec = {"height": {"step": 12}, "gutter": encoding.NAMES - 55, "independent": ("x", "y")}
-    return panels([layer("bar", channels, height=9)], "panel", transform=transform, dataset="layers", **size)
+    power = "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''"
+    return encoding.bars([layer("bar", encodings, strokeWidth=0.7)], power, transform)
 
 
-def _of_samples(rows: Rows, field: str, across: str, x: Spec, y: Spec) -> Spec:
-    """Return a line for each case through the list in a field, whose places become `at`, from 0 to 1."""
+def quantiles(rows: Rows) -> Spec:
+    """Return the quantiles of each case's samples about the median as strokes: close where most samples are.
+
+    A line goes through all medians.
+    """
+    use = Encodings(rows)
     transform: list[Spec] = [
-        {"filter": f"isValid(datum.{field})"},
-        {"calculate": f"length(datum.{field})", "as": "count"},
-        {"flatten": [field], "as": ["value"]},
-        {"window": [{"op": "row_number", "as": "place"}], "groupby": ["id"]},
-        {"calculate": across, "as": "at"},
+        {"calculate": "length(datum.quantiles)", "as": "count"},
+        {"flatten": ["quantiles"], "as": ["value"]},
     ]
-    base = {"x": x, "y": y, "tooltip": TOOLTIP}
-    lines = Encodings(rows).lines(base, "place:Q", "id:N", transform=transform)
-    return panels([lines], "group", most=encoding.MAX_WAYS)
-
-
-def ecdf(rows: Rows) -> Spec:
-    """Return the share of samples over the latency, relative to the median."""
-    y = channel("at:Q", title="share of samples", axis={"format": ".0%", "tickCount": 5})
-    across = "(datum.place - 1) / max(1, datum.count - 1)"
-    return _of_samples(rows, "quantiles", across, log_axis("value:Q", "latency, % of the median"), y)
+    x = log_axis("value:Q", "latency, % of the median", "x", padding=10)
+    stroke: Spec = {"thickness": 1.3, "height": encoding.BAR - 6, "opacity": 1}
+    strokes = layer("tick", {"x": x, "stroke": use.colour, "tooltip": TOOLTIP}, **stroke)
+    spec = encoding.bars([strokes], transform=transform)
+    spec["spec"]["layer"].append(layer("rule", {"x": {"datum": 100}}, strokeWidth=1.5, stroke="var(--ink)"))
+    return spec
 
 
 def stationary(rows: Rows) -> Spec:
-    """Return the samples of the first round in the order taken."""
-    x = channel("at:Q", title="part of the sampling", scale={"domain": [0, 1]}, axis={"format": ".0%"})
-    across = "(datum.place - 0.5) / datum.count"
-    return _of_samples(rows, "sequence", across, x, log_axis("value:Q", "latency, % of the median"))
+    """Return the samples of the first round in the order taken, a line for each case."""
+    x = channel("at:Q", title="part of the sampling", scale={"domain": [0, 1]}, axis={"format": ".0%", "tickCount": 5})
+    transform: list[Spec] = [
+        {"calculate": "length(datum.sequence)", "as": "count"},
+        {"flatten": ["sequence"], "as": ["value"]},
+        {"window": [{"op": "row_number", "as": "place"}], "groupby": ["id"]},
+        {"calculate": "(datum.place - 0.5) / datum.count", "as": "at"},
+    ]
+    return _of_each(rows, x, "latency, % of the median", transform)
 
 
 def rounds(rows: Rows) -> Spec:
     """Return the median of each process with its 95 % confidence interval."""
-    use = Encodings(rows)
     x = encoding.whole_numbers("place:Q", "round", max(len(row["by_round"]) for row in rows))
-    base = {"x": x, "y": log_axis("value:Q", "median, % of all rounds'")}
-    interval = {"x": x, "y": channel("from:Q"), "y2": {"field": "to"}, "stroke": use.colour}
     transform: list[Spec] = [
-        {"filter": "isValid(datum.by_round)"},
-        {"flatten": ["by_round", "round_low", "round_high"], "as": ["value", "from", "to"]},
+        {"flatten": ["by_round", "round_low", "round_high"], "as": ["value", "value_low", "value_high"]},
         {"window": [{"op": "row_number", "as": "place"}], "groupby": ["id"]},
     ]
-    rule = layer("rule", interval, strokeWidth=1, opacity=0.5)
-    layers = [rule, use.lines(base, "place:Q", "id:N"), use.points(base, 30)]
-    return panels(layers, "group", transform=transform, most=encoding.MAX_WAYS)
+    return _of_each(rows, x, "median, % of all rounds'", transform, "value_low", "value_high")
 
 
-def history(rows: Rows) -> Spec:
-    """Return a case over commits: a point each, the level between changes, and the changes."""
-    base = {
-        "x": encoding.whole_numbers("at:Q", "commit", max(row["at"] for row in rows)),
-        "tooltip": [
-            channel("commit:N"),
-            channel("when:N", title="first measured"),
-            channel("value:Q", format=",.4~r"),
-            channel("level:Q", title="level of the stretch", format=",.4~r"),
-            channel("rounds:Q"),
-            channel("change:N"),
-            channel("surely:N", title="how sure"),
-        ],
-    }
-    y = channel("value:Q", title=None, scale={"zero": False}, axis={"format": ",.4~r", "tickCount": 4})
-    level = {"y": channel("level:Q"), "detail": channel("stretch:N")}
-    changed = [{"filter": "isValid(datum.change)"}]
-    named = {"align": "left", "dx": 5, "baseline": "top", "y": 2, "fontSize": 10}
-    layers = [
-        layer("rule", base, changed, strokeDash=[4, 3], stroke="var(--bad)"),
-        layer("line", base | level, strokeWidth=3, stroke="var(--front)"),
-        layer("point", base | {"y": y}, filled=True, size=28, fill="var(--ink)", opacity=1),
-        layer("text", base | {"text": channel("change:N")}, changed, **named),
-    ]
-    return panels(layers, "panel", height=130, independent=("x", "y"), dataset="history")
+def _of_each(rows: Rows, x: Spec, title: str, transform: list[Spec], low: str = "", high: str = "") -> Spec:
+    """Return a line for each case through values of it in the order of `place`."""
+    use = Encodings(rows)
+    labels = Labels("value", "place", "family", ["family"], line="id", low=low, high=high)
+    y = log_axis("value:Q", title, "y")
+    base = {"x": x, "y": y, "tooltip": TOOLTIP}
+    marks = [interval("value", {"x": x}, use), use.points(base, 30)] if low else []
+    layers = [*marks, use.lines(base, "place:Q", "id:N"), *labels.layers(use, x, y), *use.hollow({"x": x, "y": y})]
+    first = [*encoding.named(*encoding.EACH), *transform, *labels.transform()]
+    size: Spec = {"gutter": room(rows) + 25, "line": "id", "most": MAX_LINES, "independent": ("x", "y")}
+    return panels(layers, "family", transform=first, **size)

@@ -14,18 +14,22 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.records import quality
+from bench.plans.words import label
+from bench.records import quality, same
 from bench.records.baseline import Against
 from bench.records.fields import MemoryNumber
 from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
+from bench.report.answer import bits_of
 from bench.report.cells import MIB, times_eager
-from bench.report.page.datasets import history_rows, layer_rows
+from bench.report.layers import rows as layers
+from bench.report.page.contests import contest_rows
 from bench.report.page.encoding import COLD_PARTS
+from bench.report.page.overview import Overview, read_overview
 from bench.report.page.settings import Setting, case_fields, depth, read_settings
 from bench.report.rows import Row, group_rows, joules_per_image, watts
 from bench.report.views import VIEWS
-from bench.stats import median_interval
+from bench.stats import median_interval, ratio
 from bench.text import at_pixels
 
 POINTS = 33
@@ -46,13 +50,18 @@ class PageData:
 
     settings: list[Setting]
     damage: list[str]  # a sentence for each line or file that could not be read
-    of_history: list[str] = field(default_factory=list)  # sentences: what it leaves out or is without, what moved all
     cases: list[dict[str, Any]] = field(default_factory=list)
-    tables: dict[str, list[list[str]]] = field(default_factory=lambda: {name: [] for name in VIEWS})  # cells by view
+    cells: dict[int, list[str]] = field(default_factory=lambda: {key: [] for key in COLUMNS})  # of COLUMNS, by case
+    contests: list[dict[str, Any]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)  # the fields of records, each different value once
     layers: list[dict[str, Any]] = field(default_factory=list)  # a row for each layer of `bench layers -o`
-    history: list[dict[str, Any]] = field(default_factory=list)  # a row for each case, metric and commit
+    overview: Overview = field(default_factory=Overview)  # of the commits
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """A row for each case and metric over commits."""
+        return self.overview.series
 
     @property
     def datasets(self) -> dict[str, list[dict[str, Any]]]:
@@ -76,8 +85,26 @@ def gather(folders: Iterable[str | Path]) -> PageData:
     keys = {setting.key: place for place, setting in reversed(list(enumerate(settings)))}
     data.layers = rounded(layer_rows(paths, keys, damage))
     if any(setting.commit for setting in settings):
-        data.history = rounded(history_rows(paths, data.of_history))
+        data.overview = read_overview(paths)
+        data.overview.series = rounded(data.overview.series)
     return data
+
+
+def layer_rows(folders: Iterable[Path], settings: dict[same.Key, int], damage: list[str]) -> list[dict[str, Any]]:
+    """Return the rows of the files of `bench layers -o` in some folders; what cannot be read adds to `damage`.
+
+    A file of a machine without records here is shown with every setting.
+    """
+    rows: list[dict[str, Any]] = []
+    for timed, rival, apart in layers.with_rivals(layers.read_files(folders, damage)):
+        fields = {"setting": settings.get(same.group_key(timed.record))} | case_fields(timed.case)
+        fields["panel"] = f"{fields['group']}: {fields['way']}{apart}"
+        fields |= {"beside": fields["panel"], "rival": None, "rival_variant": None}
+        if rival:
+            fields |= {"rival": label(rival.case), "rival_variant": rival.case.variant}
+            fields["beside"] += f"; outlined: {fields['rival']}"
+        rows += [{"id": len(rows) + place} | fields | row for place, row in enumerate(layers.rows_of(timed, rival))]
+    return rows
 
 
 def rounded(value: Any) -> Any:
@@ -88,22 +115,30 @@ def rounded(value: Any) -> Any:
         return {key: rounded(element) for key, element in value.items()}
     if type(value) is not float:
         return value
-    return float(f"{value:.{DIGITS}g}") if isfinite(value) else None
+    if not isfinite(value):
+        return None
+    short = float(f"{value:.{DIGITS}g}")
+    return int(short) if short.is_integer() else short
 
 
 def _add_rows(data: PageData, place: int, setting: Setting) -> None:
     verdicts = {id(row): contest.verdict for contest in setting.contests for row in contest.candidates}
+    kinds, ids = dict[tuple[Any, ...], int](), dict[int, int]()
     for group in group_rows(setting.rows).values():
         first: dict[tuple[str, str], Row] = {}  # of a precision and launch
         for rank, row in enumerate(group, 1):
-            best = row is first.setdefault((row.case.precision, row.case.launch), row)
-            places = {"id": len(data.cases), "setting": place, "rank": rank, "best": best}
-            verdict = verdicts.get(id(row))
+            case, verdict = row.case, verdicts.get(id(row))
+            kind = kinds.setdefault(
+                (case.model, case.image, case.batch, case.launch, row.choices, bits_of(row)), len(kinds)
+            )
+            ids[id(row)] = len(data.cases)
+            best = row is first.setdefault((case.precision, case.launch), row)
+            places = {"id": len(data.cases), "setting": place, "rank": rank, "best": best, "contest": kind}
             places |= {"wins": verdict == "winner", "tied": verdict == "tie", "open": verdict == "unknown"}
             data.cases.append(places | rounded(case_row(row)))
-            cells = {key: column.cell(row) for key, column in COLUMNS.items()}
-            for name, view in VIEWS.items():
-                data.tables[name].append([cells[id(column)] for column in view.columns])
+            for key, column in COLUMNS.items():
+                data.cells[key].append(column.cell(row))
+    data.contests += [{"setting": place} | rounded(contest) for contest in contest_rows(setting, ids)]
 
 
 def case_row(row: Row) -> dict[str, Any]:
@@ -112,6 +147,7 @@ def case_row(row: Row) -> dict[str, Any]:
     low, high = row.images_per_s_interval or (None, None)
     fields = case_fields(case, row.choices) | {
         "sized": f"batch {case.batch}{at_pixels(case.image)}",
+        "like": f"{case.precision}, batch {case.batch}{at_pixels(case.image)}",
         "kind": case.model.replace(str(depth(case.model) or ""), "", 1),
         "depth": depth(case.model),
         "rounds": row.rounds,
@@ -129,13 +165,15 @@ def case_row(row: Row) -> dict[str, Any]:
         "watts": row.median_over_rounds(watts),
         "caches": row.caches,
         "eight": row.is_eight_bits or None,
+        "disturbed": row.is_disturbed or None,
+        "choices": row.choices or None,
     }
     shares = {"agree": quality.agreement, "right": quality.accuracy, "loss": quality.loss}
     for name, read in shares.items():
         if share := read(row.score):
             ends = (name, f"{name}_low", f"{name}_high")
             fields |= {end: 100 * value for end, value in zip(ends, (share.value, share.low, share.high), strict=True)}
-    fields |= {f"m_{name}": size / MIB for name, size in memory_parts(row).items()}
+    fields |= _of_charts(row) | {f"m_{name}": size / MIB for name, size in memory_parts(row).items()}
     fields |= {f"c_{part}": row.cold(f"{part}_s") for part in COLD_PARTS}
     return {key: value for key, value in (fields | sample_points(row)).items() if value is not None}
 
@@ -145,6 +183,20 @@ def _over_eager(against: Against) -> dict[str, Any]:
     ratio = against.ratio
     marks = "*" * (not against.same_precision) + "^" * (not against.same_launch)
     return {"times": ratio.value, "times_low": ratio.low, "times_high": ratio.high, "unlike": marks}
+
+
+def _of_charts(row: Row) -> dict[str, Any]:
+    """Return the ends of intervals of latency and energy, and the memory of the device in MiB (on a CPU the host's)."""
+    fields: dict[str, Any] = {}
+    if row.noise is not None:
+        ends = (max(0.01, 1 - row.noise), 1 + row.noise)
+        fields["p50_low"], fields["p50_high"] = (row.p50_ns / 1e6 * end for end in ends)
+    joules = [energy for record in row.records if (energy := joules_per_image(record)) is not None]
+    if joules and (half := ratio([(energy, 1.0) for energy in joules]).half_width):
+        fields["energy_low"], fields["energy_high"] = (median(joules) * end for end in (max(0.01, 1 - half), 1 + half))
+    environment = row.records[-1].environment
+    size = (environment.get("gpu", {}) if row.device == "cuda" else environment).get("memory_bytes")
+    return fields | ({"limit": size / MIB} if isinstance(size, int) else {})
 
 
 def memory_parts(row: Row) -> dict[str, int]:
@@ -201,7 +253,7 @@ def sequence(samples: list[float]) -> list[float]:
 
 
 def _record_fields(record: Record, places: dict[str, int], newest: dict[str, tuple[Any, int]]) -> dict[str, Any]:
-    """Return a record's case, round and status, and its SHOWN_FIELDS as places in the list of values."""
+    """Return a record's case, round and status, and its SHOWN_FIELDS, as `of NAME`, as places in the list of values."""
     values = {name: value for name in SHOWN_FIELDS if (value := getattr(record, name)) not in ({}, [], "")}
     for name, value in values.items():
         if name not in newest or newest[name][0] is not value:
@@ -210,5 +262,5 @@ def _record_fields(record: Record, places: dict[str, int], newest: dict[str, tup
         "case": record.case.name,
         "round": record.round % FOLDER_ROUNDS,
         **{name: getattr(record, name) for name in ("status", "reason", "started", "wall_s", "order", "device")},
-        "fields": {name: newest[name][1] for name in values},
+        **{f"of {name}": newest[name][1] for name in values},
     }

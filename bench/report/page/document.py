@@ -15,25 +15,31 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UnableError
 from bench.plans.case import Case
+from bench.records import same
 from bench.report.page import look, sections
+from bench.report.page.columns import pack, pack_column
+from bench.report.page.contests import opening, settling
 from bench.report.page.data import POINTS, PageData, gather
-from bench.report.page.settings import depth
-from bench.report.page.words import WORDS
-from bench.report.views import VIEWS, notes
+from bench.report.page.settings import chooser, depth
+from bench.report.page.words import HEADINGS, MARKS, WORDS, all_columns, column_words, meanings
+from bench.report.rows import Row
+from bench.report.views import VIEWS
 from bench.text import visible
 from resnet.cache import cached_file
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
 MARKED = re.compile(r"\[\[(.+?)\]\]")  # a word of a caption that has an explanation
 # parts of one function, in this order
-SCRIPTS = ("start", "filters", "explain", "charts", "tables", "records", "history", "page")
-STYLES = ("page.css", "history.css")
+SCRIPTS = (
+    *("start", "state", "filters", "explain", "answer", "maps", "charts", "tables", "records", "history", "layers"),
+    "page",
+)
+STYLES = ("page.css", "history.css", "layers.css")
 CURE = "pip install 'vl-convert-python>=1.7' 'jinja2>=3.1'"
 
 
@@ -60,6 +66,7 @@ def _render(folders: list[str | Path]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     data = gather(folders)
+    summaries = [setting.summary() for setting in data.settings]
     drawn = [(section, section.draw(data)) for section in sections.SECTIONS]
     specs = {name: spec for _, of_section in drawn for name, spec in of_section.items()}
     library, script = library_source(), _script()
@@ -69,21 +76,30 @@ def _render(folders: list[str | Path]) -> str:
         policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {sources}",
         colours=look.css(),
         css="".join(map(_asset, STYLES)),
-        settings=[setting.summary() for setting in data.settings],
+        settings=summaries,
         drawn=drawn,
         damage=data.damage,
-        of_history=data.of_history,
+        overview=data.overview,
+        chooser=chooser(data.settings),
         views=VIEWS,
         words=WORDS,
+        marks=MARKS,
+        headings=HEADINGS,
+        columns=all_columns(column_words([row for setting in data.settings for row in setting.rows])),
         split_words=MARKED.split,
-        counter=count().__next__,
         records=len(data.records),
-        folders=[str(folder) for folder in folders],
+        folders=_some(folders),
         points=POINTS,
-        data=script_json(shown(_content(data, specs))),
+        data=script_json(shown(_content(data, specs) | {"missing": [summary["missing"] for summary in summaries]})),
         library=library,
         script=script,
     )
+
+
+def _some(folders: list[str | Path]) -> str:
+    """Return the folders in words: the first and the last of many."""
+    names = [str(folder) for folder in folders]
+    return ", ".join(names) if len(names) < 7 else f"{len(names)} folders, {names[0]} to {names[-1]}"
 
 
 def shown(value: Any) -> Any:
@@ -101,17 +117,38 @@ def shown(value: Any) -> Any:
 def _content(data: PageData, specs: dict[str, Any]) -> dict[str, Any]:
     """Return what the page's script reads."""
     rows = [row for setting in data.settings for row in setting.rows]
+    of_settings = [[case for case in data.cases if case["setting"] == place] for place in range(len(data.settings))]
     return {
-        "rows": data.datasets,
-        "tables": data.tables,
-        "views": {
-            name: {"note": notes(view, rows), "columns": [{"title": c.title, "text": c.text} for c in view.columns]}
-            for name, view in VIEWS.items()
-        },
+        "rows": {name: pack(dataset) for name, dataset in data.datasets.items()},
+        "cells": [pack_column(cells) for cells in data.cells.values()],
+        "views": _views(data, rows),
+        "headings": HEADINGS,
+        "marks": MARKS,
         "charts": specs,
+        "machines": data.overview.machines,
+        "machine": [same.machine_label(setting.key) for setting in data.settings],
         "axes": _axes(data),
-        "records": data.records,
+        "contests": pack(data.contests),
+        "openings": [opening(cases) for cases in of_settings],
+        "settling": [settling(setting) for setting in data.settings],
+        "records": pack(data.records),
         "values": data.values,
+    }
+
+
+def _views(data: PageData, rows: list[Row]) -> dict[str, Any]:
+    """Return each view's columns, with the place of their cells, and what is to be said of all of them."""
+    places, words = {key: place for place, key in enumerate(data.cells)}, column_words(rows)
+    return {
+        name: {
+            "note": meanings(view, rows)[1],
+            "sparse": view.sparse,
+            "columns": [
+                {"title": one.title, "text": one.text, "at": places[id(one)], "words": words[name][one.title]}
+                for one in view.columns
+            ],
+        }
+        for name, view in VIEWS.items()
     }
 
 

@@ -1,8 +1,8 @@
 """The settings that records are grouped by: a machine with a set of software, and a commit where that matters.
 
-Records of several folders are put together where machine and software are the same. Where a case was measured at
-several commits of this project, each commit is a separate setting: the charts compare ways of running a model, and
-only the history compares commits.
+Records of several folders are put together where machine and software are the same. On a machine that measured a case
+at several commits of this project, each commit is a separate setting, the newest first: the charts compare ways of
+running a model, and only the history compares commits. Of many commits the newest are shown.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from bench.machine.provenance import short
 from bench.plans.case import Case
 from bench.plans.words import label
 from bench.records import same
+from bench.records.baseline import BASELINE
 from bench.records.record import Record
 from bench.records.store import read_folders
-from bench.report.answer import Contest, contests_of
+from bench.report.answer import NAMED, Contest, contests_of
 from bench.report.cells import times_eager
 from bench.report.evidence import describe_reliability
 from bench.report.exported import summary_as_json
@@ -30,6 +31,8 @@ from bench.text import at_pixels
 from resnet.archs import Spec
 from resnet.names import is_outside
 
+RECENT = 10  # commits of a machine that the page shows case by case: each has its rows, tables and records
+
 
 @dataclass
 class Setting:
@@ -37,7 +40,9 @@ class Setting:
 
     key: same.Key
     label: str = ""
+    machine: str = ""  # the label without the commit
     commit: str = ""  # where the machine's records are apart by commit
+    of_commits: int = 0  # of the machine, where this is the newest
     records: list[Record] = field(default_factory=list)  # their rounds apart by folder, as `read_folders` numbers them
     rows: list[Row] = field(default_factory=list)
 
@@ -45,11 +50,23 @@ class Setting:
     def contests(self) -> list[Contest]:
         return contests_of(self.rows)
 
+    @cached_property
+    def within(self) -> list[Contest]:
+        """The contests within each precision, against its own eager; empty where there is one precision."""
+        precisions = sorted({row.case.precision for row in self.rows})
+        each = [[row for row in self.rows if row.case.precision == precision] for precision in precisions]
+        return [contest for rows in each for contest in contests_of(rows)] if len(each) > 1 else []
+
+    @property
+    def day(self) -> str:
+        """The day of its newest record."""
+        return max(record.started for record in self.records)[:10]
+
     def summary(self) -> dict[str, Any]:
         """Return what the page says of the setting in words."""
         report = summary_as_json(self.records, self.rows, contests=self.contests)
         return {
-            "label": self.label,
+            "label": self.label + (f", the newest of {self.of_commits} commits" if self.of_commits else ""),
             "headline": headline(self.contests),
             "answer": report["answer"].splitlines(),
             "settling": report["settling"],
@@ -70,35 +87,56 @@ def read_settings(folders: Iterable[Path]) -> tuple[list[Setting], list[str]]:
     settings: dict[tuple[same.Key, str], Setting] = {}
     for record in records:
         key = same.group_key(record)
-        commit = _commit(record) if key in several else ""
+        commit = _commit(record) if same.machine_label(key) in several else ""
         settings.setdefault((key, commit), Setting(key, commit=commit)).records.append(record)
-    keys = {key for key, _ in settings}
-    for setting in settings.values():
-        setting.label = same.machine_label(setting.key, keys) + (f", commit {setting.commit}" if setting.commit else "")
+    shown = _in_order(settings.values())
+    keys = {setting.key for setting in shown}
+    for setting in shown:
+        setting.machine = same.machine_label(setting.key, keys)
+        setting.label = setting.machine + (f", commit {setting.commit} of {setting.day}" if setting.commit else "")
         setting.rows = rows_from_records(setting.records)
-    return _in_order(list(settings.values())), damage
+    return shown, damage
 
 
-def _in_order(settings: list[Setting]) -> list[Setting]:
-    """Sort the machine with the most cases first, and of one machine the newest commit first."""
-    newest_first = sorted(settings, key=lambda s: max(record.started for record in s.records), reverse=True)
-    most = {key: max(len(s.rows) for s in settings if s.key == key) for key in dict.fromkeys(s.key for s in settings)}
-    keys = sorted(most, key=lambda key: -most[key])
-    return sorted(newest_first, key=lambda setting: keys.index(setting.key))
+def _in_order(settings: Iterable[Setting]) -> list[Setting]:
+    """Sort the machine with the most cases first, and of one machine the newest commit first, of at most RECENT.
+
+    A commit at which but few cases were measured, as by hand, stands behind the others of its machine.
+    """
+    groups: dict[Any, list[Setting]] = {}
+    for setting in settings:
+        groups.setdefault(same.machine_label(setting.key) if setting.commit else setting.key, []).append(setting)
+    largest = {}
+    for name, group in groups.items():
+        cases = {id(one): len({record.case for record in one.records if record.status == "ok"}) for one in group}
+        largest[name] = max(cases.values())
+        newest = sorted(group, key=lambda one: max(record.started for record in one.records), reverse=True)
+        groups[name] = sorted(newest, key=lambda one: 2 * cases[id(one)] < largest[name])[:RECENT]
+        groups[name][0].of_commits = len(group) if group[0].commit else 0
+    return [setting for name in sorted(groups, key=lambda name: -largest[name]) for setting in groups[name]]
 
 
-def _several_commits(records: Iterable[Record]) -> set[same.Key]:
-    """Return the machines on which some case was measured at more than one commit."""
-    commits: dict[tuple[same.Key, Case], set[str]] = defaultdict(set)
+def _several_commits(records: Iterable[Record]) -> set[str]:
+    """Return the machines, with whatever software, on which some case was measured at more than one commit."""
+    commits: dict[tuple[str, Case], set[str]] = defaultdict(set)
     for record in records:
         if record.status == "ok":
-            commits[same.group_key(record), record.case].add(_commit(record))
-    return {key for (key, _), shas in commits.items() if len(shas) > 1}
+            commits[same.machine_label(same.group_key(record)), record.case].add(_commit(record))
+    return {machine for (machine, _), shas in commits.items() if len(shas) > 1}
 
 
 def _commit(record: Record) -> str:
     """Return the commit of this project that a record was measured at, abbreviated."""
     return short(record.environment.get("git")).replace("+", " with changes")
+
+
+def chooser(settings: Iterable[Setting]) -> list[tuple[str, list[tuple[int, str]]]]:
+    """Return what a reader chooses a setting by: the places and texts of each group, which has a name if of commits."""
+    groups: dict[str, list[tuple[int, str]]] = {}
+    for place, setting in enumerate(settings):
+        text = f"{setting.day}  {setting.commit}" if setting.commit else setting.label
+        groups.setdefault(setting.machine if setting.commit else "", []).append((place, text))
+    return list(groups.items())
 
 
 def depth(model: str) -> int | None:
@@ -147,9 +185,12 @@ def _in_eight_bits(contests: list[Contest]) -> Iterator[str]:
 
 def _headline(contests: list[Contest]) -> str:
     wins: dict[str, list[Contest]] = defaultdict(list)
+    tied: dict[tuple[str, ...], list[Contest]] = defaultdict(list)
     for contest in contests:
         if contest.winner:
             wins[way_of(contest.winner)].append(contest)
+        elif contest.verdict == "tie":
+            tied[tuple(sorted({way_of(row) for row in contest.candidates}))].append(contest)
     cases = [contest.leader.case for contest in contests]
     models = list(dict.fromkeys(case.model + at_pixels(case.image) for case in cases))
     of = models[0] if len(models) == 1 else f"{len(models)} models"
@@ -158,25 +199,39 @@ def _headline(contests: list[Contest]) -> str:
     verdicts = Counter(contest.verdict for contest in contests)
     several = f" in {verdicts['tie']} of {len(contests)} comparisons" if len(contests) > 1 else ""
     ties = f"several ways are equally fast{several}" if verdicts["tie"] else ""
+    best, won = max(wins.items(), key=lambda item: len(item[1]), default=("", []))
+    equal, drawn = max(tied.items(), key=lambda item: len(item[1]), default=((), []))
+    if len(drawn) > max(len(won), verdicts["unknown"]) and len(equal) <= NAMED:
+        return _equally_fast(equal, drawn, best and f"; {best} is fastest in {len(won)}", of, at, contests)
     if not wins:
         if verdicts["alone"] == len(contests):
             return f"Only one way of running {of} was measured ({at})."
         if not verdicts["unknown"]:
-            tied = {tuple(sorted(map(way_of, contest.candidates))) for contest in contests}
-            names = " and ".join(tied.pop()) if len(tied) == 1 else "Several ways"
-            return f"{names} run {of} equally fast ({at})."
+            return f"Several ways run {of} equally fast ({at})."
         unknown = [contest for contest in contests if contest.verdict == "unknown"]
         ahead = {"" if all_disturbed(contest.rows) else way_of(contest.leader) for contest in unknown}
         leader = f": {way} was ahead" if len(ahead) == 1 and (way := ahead.pop()) else ""
         return f"Which way runs {of} fastest cannot be told ({at}){leader}{ties and f'; {ties}'}."
     if verdicts["unknown"]:
         ties = "; ".join(filter(None, [ties, f"cannot be told in {verdicts['unknown']}"]))
-    best, won = max(wins.items(), key=lambda item: len(item[1]))
     share = "" if len(won) == len(contests) else f" in {len(won)} of {len(contests)} comparisons"
     if others := [way for way, also in wins.items() if len(also) == len(won) and way != best]:
         ways = " and ".join([best, *others]) if len(others) < 3 else f"{len(others) + 1} ways"
         return f"{ways} each are the fastest to run {of}{share} ({at}){ties and f'; {ties}'}."
     return f"{best} runs {of} fastest{share} ({at}){_gain_over_eager(won)}{ties and f'; {ties}'}."
+
+
+def _equally_fast(
+    ways: tuple[str, ...], drawn: list[Contest], fastest: str, of: str, at: str, contests: list[Contest]
+) -> str:
+    """Return that some ways tie in most contests, how far they are ahead of eager, and what is of the others."""
+    share = "" if len(drawn) == len(contests) else f" in {len(drawn)} of {len(contests)} comparisons"
+    unknown = sum(contest.verdict == "unknown" for contest in contests)
+    gain = "" if any(way.startswith(f"{BASELINE}/") for way in ways) else _gain_over_eager(drawn)
+    names = " and ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
+    return (
+        f"{names} run {of} equally fast{share} ({at}){gain}{fastest}{f'; cannot be told in {unknown}' * bool(unknown)}."
+    )
 
 
 def way_of(row: Row) -> str:

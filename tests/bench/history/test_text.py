@@ -1,5 +1,6 @@
 """The sentences of a history: what they say, and that they are said where there is something to say."""
 
+import re
 from dataclasses import replace
 from io import StringIO
 from math import log1p
@@ -83,7 +84,7 @@ def test_markdown_has_what_confirms_a_change_and_what_else_changed() -> None:
     history = judge_history([stepped(1.1)])
     mark_news(history, [], {})
     text = history_markdown(history)
-    assert "torch 1.0, then 2.0 |" in text
+    assert re.search(r"\*\*1 worse at 0{10} \(\d{4}-\d\d-\d\d\), after 0{10}; torch 1.0, then 2.0\*\*", text)
     assert history.series[0].changes[0].confirm(history.series[0].case) in text
     history.series[0].changes[0] = replace(history.series[0].changes[0], acknowledged="two\nlines")
     quiet = history_markdown(history)

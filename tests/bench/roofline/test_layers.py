@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bench.plans.case import Case
-from bench.roofline import layers
+from bench.roofline import layers, pairs
 from resnet.archs import Spec
 from resnet.cost import operations
 from resnet.floors import described_floors
@@ -157,19 +157,34 @@ def test_a_rows_floor_is_that_of_one_kernel_for_all_it_computes() -> None:
     assert found["floor_us"] == pytest.approx(sum(floor.seconds for floor in expected.values()) * 1e6)
 
 
+def test_a_row_has_the_work_of_one_kernel_and_the_file_the_rates_of_its_roofs() -> None:
+    parts = [part("a", [1000.0] * 7, "layer1.0.conv2", "layer1.0.add"), part("p", [500.0] * 7, "maxpool")]
+    parts += [part("k", [500.0] * 7)]
+    measured = layers.assemble_layers(CASE, told(parts, [9000] * 7), ceilings())
+    pool, conv, kernel = measured["rows"]
+    network = {operation.name: operation for operation in operations("resnet18", 1, 64, "fp32")}
+    one, add = network["layer1.0.conv2"], network["layer1.0.add"]
+    assert conv["flops"] == one.needed
+    # its result goes into the sum without a way through memory
+    assert conv["bytes"] == one.weights + sum(one.reads) + add.reads[1] + add.written
+    assert (pool["flops"], pool["bytes"] > 0, kernel["flops"], kernel["bytes"]) == (0, True, None, None)
+    assert measured["ceilings"]["flops"] == {"fp32": 1e11}
+    assert measured["ceilings"]["bandwidth"] == 1e10
+
+
 def test_cases_are_compared_by_what_both_can_tell_apart_the_largest_difference_first() -> None:
     apart = [part("c", [3000.0] * 7, "layer1.0.conv2"), part("a", [1000.0] * 7, "layer1.0.add")]
     apart += [part("fc", [500.0] * 7, "fc"), part("conv1", [700.0] * 7, "conv1")]
     joined = [part("s", [2500.0] * 7, "layer1.0.conv2", "layer1.0.add"), part("h", [600.0] * 7, "fc", "avgpool")]
     one, other = (layers.assemble_layers(CASE, told(parts, [9000] * 7), None) for parts in (apart, joined))
-    first, second = layers.compare_layers(one, other)  # conv1 is not in both
+    first, second = pairs.compare_layers(one, other)  # conv1 is not in both
     assert first["operations"] == ["layer1.0.conv2", "layer1.0.add"]
     assert (first["us"], first["against_us"], first["difference_us"]) == (4.0, 2.5, 1.5)
     assert first["percent"] == pytest.approx(60)
     assert first["sure"]
     assert (second["name"], second["difference_us"]) == ("fc", pytest.approx(-0.1))
     noisy = layers.assemble_layers(CASE, told([part("fc", [100.0, 900.0] * 7, "fc")], [9000] * 14), None)
-    (difference,) = layers.compare_layers(noisy, one)
+    (difference,) = pairs.compare_layers(noisy, one)
     assert not difference["sure"]
 
 

@@ -1,24 +1,12 @@
 from itertools import pairwise
-from pathlib import Path
 
-import pytest
-
-from bench.plans.case import Case
-from bench.serving.capacity import Capacity, Point
-from bench.serving.curve import HEIGHT, plot_text, save_picture
-from bench.serving.queue import Batching, Service
-from bench.stats import Ratio
+from bench.serving.capacity import Point
+from bench.serving.curve import HEIGHT, plot_text
 
 MS = 1e6
 POINTS = [
     Point(100.0 * n, p50_ns=10 * MS, p99_ns=20 * MS * 2**n, late=0.0, batch=1.0) for n in range(1, 9)
 ]  # p99 from 40 ms to 5 s
-
-
-def curve(variant: str) -> tuple[Capacity, list[Point]]:
-    case = Case.parse(f"resnet50/{variant}/bf16/b8/i224/graph")
-    service = Service(case, {1: ((10 * MS,),), 8: ((20 * MS,),)})
-    return Capacity(service, Batching((1, 8)), 15 * MS, Ratio(300, 290, 310, 8)), POINTS
 
 
 def test_the_plot_in_text_has_both_quantiles_and_the_limit_within_80_columns() -> None:
@@ -47,25 +35,3 @@ def test_a_limit_far_from_every_latency_is_in_the_plot() -> None:
     for limit in (0.01 * MS, 1e6 * MS):
         lines = plot_text(POINTS, limit)
         assert any(line.count("-") > 50 and "|" in line for line in lines), limit
-
-
-@pytest.mark.parametrize("ending", [".svg", ".png"])
-def test_a_picture_has_each_service_in_its_legend(tmp_path: Path, ending: str) -> None:
-    pytest.importorskip("vl_convert")
-    path = tmp_path / f"load{ending}"
-    save_picture([curve("compile"), curve("fused")], path, "resnet50 on <this> machine")
-    made = path.read_bytes()
-    if ending == ".png":
-        assert made.startswith(b"\x89PNG")
-    else:
-        for words in ("compile/bf16/graph, batch up to 8", "fused/bf16/graph", "requests per second", "&lt;this&gt;"):
-            assert words in made.decode(), words
-
-
-def test_the_plot_in_text_needs_no_plotting_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "vl_convert", None)
-    assert plot_text(POINTS, 15 * MS)
-    with pytest.raises(ImportError):
-        save_picture([curve("compile")], Path("never.svg"), "")

@@ -24,7 +24,7 @@ def test_a_slowdown_is_slower_by_every_measure_of_speed_and_the_rest_is_the_same
     assert latency.rounds == (8, 8)
     code, text = run(base, head)
     assert code == 1
-    assert text.startswith("2 SLOWER, 0 FASTER, 0 AMBIGUOUS, 6 SAME: 8 verdicts on 2 cases.")
+    assert "2 SLOWER, 0 FASTER, 0 AMBIGUOUS, 6 SAME: 8 verdicts on 2 cases." in text
     assert f"The worst: {CASE}" in text
     assert f"bench layers {CASE}" in text
 

@@ -1,50 +1,63 @@
-// Filters.
-
-const shown = (row) => (row.setting ?? setting) === setting && axes.every((axis) => !off[axis].has(row[axis]));
-
-for (const record of data.records) {
-  const [model, variant, precision, batch, image, launch] = record.case.split("/");
-  Object.assign(record, { model, variant, precision, launch, image: Number(image.slice(1)), batch: batch === "bmax" ? 0 : Number(batch.slice(1)) });
-}
+// Filters: a list of boxes for each axis that has several values.
 
 function filters() {
-  byId("axes").replaceChildren();
-  for (const axis of axes) {
-    const values = data.axes[axis];
-    if (values.length < 2) continue;
-    const summary = make("summary");
-    const boxes = values.map((value) => make("input", { type: "checkbox", value, checked: !off[axis].has(value) }));
-    const showChoice = () => {
-      const on = values.length - off[axis].size;
-      summary.textContent = `${axis}: ${on === values.length ? "all" : on === 1 ? values.find((value) => !off[axis].has(value)) : `${on} of ${values.length}`}`;
-      details.classList.toggle("some", on < values.length);
-    };
-    const set = (choose) => {
-      boxes.forEach((box, place) => {
-        box.checked = choose(values[place]);
-        off[axis][box.checked ? "delete" : "add"](values[place]);
-      });
-      showChoice();
-      changed();
-    };
-    boxes.forEach((box) => box.addEventListener("change", () => set((value) => boxes[values.indexOf(value)].checked)));
-    const quick = make("div", { class: "quick" },
-      make("button", { type: "button", onclick: () => set(() => true) }, "all"),
-      make("button", { type: "button", onclick: () => set(() => false) }, "none"));
-    const labels = values.map((value, place) => {
-      const only = axis === "batch" && value === 0 ? "largest" : String(value);
-      return make("label", {}, boxes[place], only);
+  byId("axes").replaceChildren(...axes.filter((axis) => valuesOf(axis).length > 1).map(filterOf));
+  if (byId("setting")) byId("setting").value = setting;
+}
+
+function filterOf(axis) {
+  const values = valuesOf(axis);
+  const summary = make("summary");
+  let fresh = true;
+  const boxes = values.map((value) => make("input", { type: "checkbox", value, checked: !off[axis].has(value) }));
+  const showChoice = () => {
+    const on = chosen(axis);
+    summary.textContent = `${axis}: ${on.length === values.length ? "all" : on.length === 1 ? nameOf(axis, on[0]) : `${on.length} of ${values.length}`}`;
+    details.classList.toggle("some", on.length < values.length);
+  };
+  const set = (choose) => {
+    boxes.forEach((box, place) => {
+      box.checked = choose(values[place]);
+      off[axis][box.checked ? "delete" : "add"](values[place]);
     });
-    const details = make("details", { class: "axis", "data-axis": axis }, summary, make("div", { role: "group", "aria-label": axis }, quick, ...labels));
     showChoice();
-    byId("axes").append(details);
-  }
+    filtered(!fresh); // all that is done while a list is open is one step back
+    fresh = false;
+  };
+  boxes.forEach((box) => box.addEventListener("change", () => set((value) => boxes[values.indexOf(value)].checked)));
+  const quick = make("div", { class: "quick" },
+    make("button", { type: "button", onclick: () => set(() => true) }, "all"),
+    make("button", { type: "button", onclick: () => set(() => false) }, "none"));
+  const lines = values.map((value, place) => {
+    const only = make("button", { type: "button", class: "only", "aria-label": `only ${nameOf(axis, value)}`, onclick: () => set((other) => other === value) }, "only");
+    return make("div", {}, make("label", {}, boxes[place], nameOf(axis, value)), only);
+  });
+  const list = make("div", { role: "group", "aria-label": axis }, quick, ...lines);
+  const details = make("details", { class: "axis", "data-axis": axis, ontoggle: () => {
+    fresh = true;
+    list.style.top = innerWidth > 640 ? "" : `${summary.getBoundingClientRect().bottom + 6}px`; // where the list is fixed
+  } }, summary, list);
+  showChoice();
+  return details;
+}
+
+const nameOf = (axis, value) => (axis === "batch" && value === 0 ? "largest" : String(value));
+
+function filtered(again = false) {
+  section = "";
+  writeState(again);
+  changed();
 }
 
 byId("reset").addEventListener("click", () => {
   for (const axis of axes) off[axis].clear();
   filters();
-  changed();
+  filtered();
+});
+byId("as-opened").addEventListener("click", () => {
+  showOpening();
+  filters();
+  filtered();
 });
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("click", (event) => {
@@ -56,9 +69,17 @@ document.addEventListener("keydown", (event) => {
     open.open = false;
     open.querySelector("summary").focus();
   }
-  for (const term of document.querySelectorAll(".term")) if (term.matches(":hover, :focus-within")) term.classList.add("quiet");
 });
 byId("setting")?.addEventListener("change", (event) => {
+  const untouched = axes.filter((axis) => same(off[axis], openingOff(axis)));
   setting = Number(event.target.value);
-  changed();
+  for (const axis of untouched) off[axis] = openingOff(axis); // this machine's, where the reader chose nothing
+  filters();
+  filtered();
 });
+
+// The filters in words, for print.
+function filterWords() {
+  const some = axes.filter((axis) => chosen(axis).length < valuesOf(axis).length);
+  return some.map((axis) => `${axis} ${chosen(axis).map((value) => nameOf(axis, value)).join(", ") || "none"}`).join("; ");
+}

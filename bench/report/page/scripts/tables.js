@@ -1,19 +1,35 @@
-// Tables.
+// Tables: the first rows, and all on demand; headings explain themselves and sort.
 
 function table(element, note, columns, rows, limit, more) {
-  const head = columns.map(({ title, text, sort, sorted }) =>
-    make("th", { class: text ? null : "n", scope: "col", "aria-sort": sorted }, sort ? make("button", { type: "button", onclick: sort }, title) : title));
+  const head = columns.map(({ title, text, words, sort, sorted }) =>
+    make("th", { class: text ? null : "n", scope: "col", "aria-sort": sorted }, term(title, words ?? data.headings[title], sort ? { onclick: sort } : {})));
   element.replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows.slice(0, limit)));
   note.replaceChildren(rows.length > limit ? `The first ${limit} of ${rows.length}. ` : "");
   if (rows.length > limit) note.append(make("button", { type: "button", class: "more", onclick: more }, "show all"));
 }
 
 const line = (columns, cells, style) => make("tr", { class: style }, ...cells.map((cell, place) => make("td", { class: columns[place].text ? null : "n" }, cell)));
-// a case's cells in a view, behind its model
-const columnsOf = (name) => [{ title: "model", text: true }, ...data.views[name].columns];
-const cellsOf = (name, row) => [row.family, ...data.tables[name][row.id]];
 
-let view = Object.keys(data.views)[0], sorted = null, down = false, caseLimit = PAGE, recordLimit = PAGE;
+// The columns of a view behind the mark of the fastest and the model; one that no row fills is left out.
+function columnsOf(name, rows) {
+  const { columns, sparse } = data.views[name];
+  const filled = ({ at }) => !sparse || rows.some((row) => data.cells[at][row.id] !== "-");
+  return [
+    { title: "★", text: true, words: `${data.marks["★"]} ≈: ${data.marks["≈"]} ?: ${data.marks["?"]}`, cell: (row) => signs.get(row.id) ?? "" },
+    { title: "model", text: true, cell: (row) => row.family },
+    ...columns.filter(filled).map((column) => ({ ...column, cell: (row) => data.cells[column.at][row.id] })),
+  ];
+}
+
+const ROWS = new Map(); // the rows that each table shows, by its id
+function rowsTable(element, note, name, rows, again, columns = columnsOf(name, rows), plain = true) {
+  const limit = ROWS.get(element.id) ?? PAGE;
+  const lines = rows.slice(0, limit).map((row) => line(columns, columns.map(({ cell }) => cell(row)), signs.get(row.id) === "★" && plain ? "lead" : null));
+  lines.length = rows.length;
+  table(element, note, columns, lines, limit, () => { ROWS.set(element.id, Infinity); again(); });
+}
+
+let sorted = null, down = false;
 const sortKey = (text) => {
   const value = parseFloat(text.replaceAll(",", ""));
   return Number.isNaN(value) ? text : value;
@@ -21,58 +37,54 @@ const sortKey = (text) => {
 const compare = (one, other) => (typeof one === typeof other ? (one < other ? -1 : one > other ? 1 : 0) : typeof one === "number" ? -1 : 1);
 
 function caseTable() {
-  const cases = data.rows.cases.filter(shown).map((row) => ({ row, cells: cellsOf(view, row) }));
-  if (sorted !== null) {
-    cases.sort((a, b) => compare(sortKey(a.cells[sorted]), sortKey(b.cells[sorted])));
-    if (down) cases.reverse();
+  const rows = data.rows.cases.filter(shown), columns = columnsOf(view, rows);
+  const by = columns.find(({ title }) => title === sorted);
+  if (by) {
+    const keys = new Map(rows.map((row) => [row, sortKey(by.cell(row))]));
+    rows.sort((a, b) => compare(keys.get(a), keys.get(b)));
+    if (down) rows.reverse();
   }
-  const heads = columnsOf(view).map((column, place) => ({
+  const heads = columns.map((column, place) => ({
     ...column,
-    sorted: sorted === place ? (down ? "descending" : "ascending") : "none",
+    sorted: sorted === column.title ? (down ? "descending" : "ascending") : "none",
     sort: () => {
-      down = sorted === place && !down;
-      sorted = place;
+      down = sorted === column.title && !down;
+      sorted = column.title;
       caseTable();
       byId("case-table").querySelectorAll("th button")[place].focus();
     },
   }));
-  const rows = cases.map(({ row, cells }) => line(heads, cells, row.wins && sorted === null ? "lead" : null));
-  table(byId("case-table"), byId("case-note"), heads, rows, caseLimit, () => { caseLimit = Infinity; caseTable(); });
-  byId("view-note").textContent = data.views[view].note;
+  rowsTable(byId("case-table"), byId("case-note"), view, rows, caseTable, heads, !by);
+  byId("view-note").textContent = data.views[view].note ? `${data.views[view].note}.` : "";
+  byId("view").value = view;
 }
 
-byId("view").addEventListener("change", (event) => choose(event.target.value));
-function choose(name) {
+byId("view").addEventListener("change", (event) => {
+  chooseView(event.target.value);
+  writeState();
+});
+function chooseView(name) {
   view = name;
   sorted = null;
-  byId("view").value = name;
   caseTable();
 }
-document.addEventListener("click", (event) => {
-  const name = event.target.closest?.("a[data-view]")?.dataset.view;
-  if (name) choose(name);
-});
 
 function frontTable() {
   const element = byId("front-table");
   if (!element) return;
   const fronts = new Map(); // by model, as the chart has a panel for each, and apart in 8 bits
   for (const row of data.rows.cases.filter(shown).sort((a, b) => a.p50 - b.p50 || b.speed - a.speed)) {
-    const key = `${row.family} ${row.eight ?? ""}`, front = fronts.get(key) ?? [];
-    if (!front.length || row.speed > front.at(-1).speed) fronts.set(key, [...front, row]);
+    const key = `${row.family} ${row.eight ?? ""}`;
+    if (!fronts.has(key)) fronts.set(key, []);
+    const front = fronts.get(key);
+    if (!front.length || row.speed > front.at(-1).speed) front.push(row);
   }
-  rowsTable(element, "speed", [...fronts.values()].flat(), Infinity);
-}
-
-function rowsTable(element, name, rows, limit) {
-  const heads = columnsOf(name);
-  table(element, make("p"), heads, rows.map((row) => line(heads, cellsOf(name, row), row.wins ? "lead" : null)), limit);
+  rowsTable(element, byId("front-note"), "speed", [...fronts.values()].flat(), frontTable);
 }
 
 function precisionTable() {
   const element = byId("precision-table"), name = "precision-speed";
-  if (!element || !data.charts[name]) return;
-  const ids = data.charts[name].usermeta.ids && new Set(data.charts[name].usermeta.ids);
-  rowsTable(element, "precisions", data.rows.cases.filter((row) => shown(row) && (!ids || ids.has(row.id))), Infinity);
-  byId("precision-note").textContent = data.views.precisions.note;
+  if (!element) return;
+  const { ids, free = [] } = data.charts[name]?.usermeta ?? {}, wanted = ids && new Set(ids);
+  rowsTable(element, byId("precision-note"), "precisions", data.rows.cases.filter((row) => passes(row, free) && (!wanted || wanted.has(row.id))), precisionTable);
 }

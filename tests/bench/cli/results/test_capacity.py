@@ -1,7 +1,6 @@
 """`bench capacity` as it is called: what it prints, how it ends."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,7 +156,6 @@ def test_each_machine_and_each_model_has_an_answer_of_its_own(folder: Path, reco
         "resnet18 at 64 pixels",
     ]
     assert groups[2]["group"].endswith("Python CPython 9.9")
-    assert run_capacity(folder, "--plot", "x.svg").exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -166,8 +164,7 @@ def test_each_machine_and_each_model_has_an_answer_of_its_own(folder: Path, reco
         (("DIR", "--seconds", "3"), "go with --real"),
         (("DIR", "--num-classes", "3"), "go with --real"),
         (("--real", COMPILED[1], "--weights", "/nowhere"), "/nowhere is not there; name a checkpoint"),
-        (("DIR", "--plot", "load.pdf"), "ends in .svg or .png"),
-        (("--real", "resnet18/eager/fp32/b1/i64/stream", "--plot", "x.svg"), "--real takes"),
+        (("--real", "resnet18/eager/fp32/b1/i64/stream", "--max-batch", "4"), "--real takes"),
         (("--real", "resnet18/eager/fp32/b1/i64/stream", "--input", "/nowhere"), "neither photos, noise, nor a folder"),
     ],
 )
@@ -182,13 +179,6 @@ def test_a_folder_without_what_is_asked_for_says_so(folder: Path) -> None:
     assert result.exit_code == 2
     assert "matches nothing" in result.output
     assert run_capacity(folder, "b8", "--max-batch", 4).exit_code == 1
-
-
-def test_a_picture_without_its_library_ends_with_the_pip_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "vl_convert", None)
-    result = run_capacity(folder, "--plot", folder / "x.svg")
-    assert result.exit_code == 3
-    assert "pip install vl-convert-python" in result.output
 
 
 def test_a_case_that_this_machine_cannot_serve_is_told() -> None:

@@ -51,14 +51,35 @@ def quick() -> str:
     return render_page([ROOT / "results" / "cpu-quick"])
 
 
+def unpacked(packed: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that the page's script makes of columns."""
+    rows: list[dict[str, Any]] = [{} for _ in range(packed["n"])]
+    for field, column in packed["of"].items():
+        for row, value in zip(rows, unpacked_column(column), strict=True):
+            if value is not None:
+                row[field] = value
+    return rows
+
+
+def unpacked_column(column: Any) -> list[Any]:
+    if isinstance(column, list):
+        return column
+    return [column["words"][place - 1] if place else None for place in column["at"]]
+
+
 def another(environment: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return environment | changes
 
 
-def layers_file(case: str, here: dict[str, Any], **changes: Any) -> str:
-    row = {"operations": ["conv1"], "share": 0.5, "kernels": [], "bound": "memory", "of_floor": 0.5, "half_us": 1.0}
-    rows_ = [
-        row | {"name": "conv1", "us": 2000.0, "floor_us": 1000.0},
-        row | {"name": "fc", "us": 500.0, "floor_us": None},
-    ]
-    return json.dumps({"layers": 1, "case": case, "device": "cpu", "environment": here, "rows": rows_} | changes)
+def layers_file(case: str, here: dict[str, Any], times: dict[str, float] | None = None, **changes: Any) -> str:
+    """A file of `bench layers -o` of an older version: microseconds by the operations, joined by `+`, of each layer."""
+    of = times or {"conv1": 2000.0, "fc": 500.0}
+    rows = []
+    for names, us in of.items():
+        floor = {"floor_us": us / 2, "bound": "memory", "of_floor": 0.5}
+        row = {"name": names.split("+")[0], "operations": names.split("+"), "us": us, "half_us": us / 100}
+        rows.append(row | {"kernels": [], "share": 0.5} | floor)
+    total = sum(of.values())
+    about = {"layers": 1, "case": case, "device": "cpu", "environment": here, "date": "2026-11-29T00:00:00+00:00"}
+    about |= {"whole_us": 1.1 * total, "outside_us": 0.1 * total, "error_us": 0.01 * total, "note": ""}
+    return json.dumps(about | {"details": {}, "ceilings": None, "rows": rows} | changes)

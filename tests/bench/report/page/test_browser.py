@@ -2,153 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.machine.environment import ROOT
-from bench.plans.case import Case
-from bench.records.record import Record
-from bench.records.store import FILE
-from bench.report.page.document import render_page
+from tests.bench.report.page.browsing import Shown, in_browser, reach
 
 pytest.importorskip("vl_convert")
-playwright = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here: apt-get install chromium"),
-]
-DRAWN = "html[data-drawn]"
-HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>"
+pytest.importorskip("playwright.sync_api")
+pytestmark = in_browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        # a container's root has no sandbox to give; what is opened is a file that these tests made
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the committed records."""
-    path = tmp_path_factory.mktemp("quick") / "report.html"
-    path.write_text(render_page([ROOT / "results" / "cpu-quick"]))
-    return path
-
-
-@pytest.fixture
-def told() -> list[str]:
-    """What the browser asked of a network or complained about."""
-    return []
-
-
-@pytest.fixture
-def opened(browser: Any, told: list[str]) -> Iterator[Any]:
-    """Opens a page's file, as any reader's settings have it."""
-    contexts = []
-
-    def show(path: Path, **settings: Any) -> Any:
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
-        contexts.append(context)
-        shown = context.new_page()
-        shown.on("request", lambda request: told.append(request.url) if request.url != path.as_uri() else None)
-        shown.on("console", lambda message: told.append(f"{message.type}: {message.text}"))
-        shown.on("pageerror", lambda error: told.append(str(error)))
-        shown.on("dialog", lambda dialog: (told.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        shown.goto(path.as_uri())
-        shown.wait_for_selector(DRAWN, timeout=60_000)
-        return shown
-
-    yield show
-    for context in contexts:
-        context.close()
-
-
-def choose(shown: Any, axis: str, value: str) -> None:
-    """Leave but one value of a filter, by the keyboard alone."""
-    drawn = shown.locator("html").get_attribute("data-drawn")
-    summary = shown.locator(f'[data-axis="{axis}"] summary')
-    summary.focus()
-    shown.keyboard.press("Enter")
-    none = shown.locator(f'[data-axis="{axis}"] button', has_text="none")
-    none.focus()
-    shown.keyboard.press("Enter")
-    shown.locator(f'[data-axis="{axis}"] input[value="{value}"]').focus()
-    shown.keyboard.press("Space")
-    shown.keyboard.press("Escape")
-    shown.wait_for_selector(f"html[data-drawn]:not([data-drawn='{drawn}'])")
-
-
-def test_it_loads_without_a_network_or_a_complaint_and_draws_every_chart(
-    opened: Any, quick: Path, told: list[str]
-) -> None:
-    shown = opened(quick)
-    assert told == []
-    charts = shown.locator(".chart")
-    assert charts.count() >= 6
-    for place in range(charts.count()):
-        chart = charts.nth(place)
-        assert chart.locator("svg").count() == 1, chart.get_attribute("id")
+def test_it_loads_without_a_network_or_a_complaint_and_draws_every_chart(opened: Any, quick: Path) -> None:
+    shown = opened(quick).page
+    names = [chart.get_attribute("data-chart") for chart in shown.locator(".chart").all()]
+    assert len(names) >= 6
+    assert shown.locator(".chart svg").count() < len(names)  # those far below wait until they come near
+    for name in names:
+        chart = reach(Shown(shown), name)
+        assert chart.locator("svg").count() == 1, name
         assert chart.locator("[aria-label]").first.get_attribute("aria-label")
     assert shown.locator("#case-table tbody tr").count() == 22
 
 
-def test_filters_reach_charts_and_tables_by_the_keyboard_and_can_be_undone(
-    opened: Any, quick: Path, told: list[str]
-) -> None:
-    shown = opened(quick)
-    points = shown.locator("#chart-front .mark-symbol.role-mark path")
-    assert points.count() == 22
-    choose(shown, "variant", "compile-max")
-    assert points.count() == 4
-    assert shown.locator("#count").inner_text() == "4 of 22 cases"
-    assert shown.locator("#case-table tbody tr").count() == 4
-    assert shown.locator("#front-table tbody tr").count() == 2
-    records = shown.locator("#record-table tbody tr td:first-child")
-    assert {text.split("/")[1] for text in records.all_inner_texts()} == {"compile-max"}
-    shown.locator("#reset").click()
-    assert shown.locator("#case-table tbody tr").count() == 22
-    choose(shown, "precision", "fp16")
-    choose(shown, "variant", "eager")  # which has no fp16 on a CPU
-    assert shown.locator("#chart-front .empty").count() == 1
-    assert told == []
-
-
-def test_a_heading_sorts_and_a_word_is_explained_on_focus_and_dismissed(opened: Any, quick: Path) -> None:
-    shown = opened(quick)
-    speed = "#case-table tbody td:nth-child(7)"
-    shown.locator("#case-table th button", has_text="images/s").click()
-    found = [float(text) for text in shown.locator(speed).all_inner_texts()]
-    assert found == sorted(found)
-    word = shown.locator("#front .term button", has_text="p50")
-    tip = shown.locator(f"#{word.get_attribute('aria-describedby')}")
-    assert not tip.is_visible()
-    word.focus()
-    assert tip.is_visible()
-    assert "host time" in tip.inner_text()
-    shown.keyboard.press("Escape")
-    assert not tip.is_visible()
-
-
-def test_it_follows_the_readers_colours_and_fits_a_phone(opened: Any, quick: Path, told: list[str]) -> None:
+def test_it_follows_the_readers_colours_and_fits_a_phone(opened: Any, quick: Path) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
-    light, dark = opened(quick), opened(quick, color_scheme="dark")
+    light, dark = opened(quick).page, opened(quick, color_scheme="dark").page
     assert light.evaluate(paper) == "rgb(255, 255, 255)"
     assert dark.evaluate(paper) == "rgb(21, 24, 28)"
     ink = "getComputedStyle(document.querySelector('#chart-front .role-axis-title text')).fill"
     assert light.evaluate(ink) != dark.evaluate(ink)
     dark.emulate_media(media="print")
     assert dark.evaluate(paper) == "rgb(255, 255, 255)"
-    phone = opened(quick, viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
+    phone = opened(quick, viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True).page
     assert phone.evaluate("document.documentElement.scrollWidth") == 360
     assert (
         phone.evaluate(
@@ -156,55 +43,3 @@ def test_it_follows_the_readers_colours_and_fits_a_phone(opened: Any, quick: Pat
         )
         <= 360
     )
-    assert told == []
-
-
-def test_markup_in_records_is_text_wherever_it_is_opened(opened: Any, tmp_path: Path, told: list[str]) -> None:
-    lines = [json.loads(line) for line in (ROOT / "results/cpu-quick" / FILE).read_text().splitlines()]
-    for line in lines:
-        line["reason"] = HOSTILE
-        line["details"] = {HOSTILE: [HOSTILE, {HOSTILE: HOSTILE}]}
-        line["cold"]["caches"] = HOSTILE
-        line["environment"]["cpu"]["name"] = HOSTILE
-    (tmp_path / FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    path = tmp_path / "report.html"
-    path.write_text(render_page([tmp_path]))
-    shown = opened(path)
-    for summary in shown.locator("#record-table button").all()[:40:13]:
-        summary.click()
-    shown.locator("#chart-cold .mark-rect path").first.hover()
-    assert shown.locator("img, body script:not([type]):not(footer ~ script)").count() == 0
-    assert HOSTILE in shown.locator("#record-table").inner_text()
-    assert told == []
-
-
-def test_thousands_of_records_answer_a_filter_within_seconds(opened: Any, tmp_path: Path, told: list[str]) -> None:
-    line = json.loads((Path(__file__).parents[2] / "records/golden/schema2.jsonl").read_text().splitlines()[0])
-    made = []
-    for model in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"):
-        for variant in ("eager", "compile", "compile-max", "library-fused", "fused", "per-layer", "onnxruntime"):
-            for precision in ("fp32", "tf32", "fp16", "bf16"):
-                for batch in (1, 2, 4, 8, 16, 32, 64, 128):
-                    for launch in ("stream", "graph"):
-                        case = Case(model, variant, precision, batch, 224, launch).name
-                        ns = [1000 * batch + 7 * place for place in range(40)]
-                        made.append(json.dumps(line | {"case": case, "round": 0, "latency_ns": ns, "throttled": {}}))
-    (tmp_path / FILE).write_text("\n".join(made) + "\n")
-    path = tmp_path / "report.html"
-    path.write_text(render_page([tmp_path]))
-    shown = opened(path)
-    assert shown.locator("#count").inner_text() == "2240 cases"
-    seconds = []
-    for _ in range(3):  # the least counts, as other tests run beside it
-        choose(shown, "model", "resnet50")
-        assert shown.locator("#count").inner_text() == "448 of 2240 cases"
-        # the table, which a reader waits for, in a blink; the charts follow one by one
-        seconds.append(
-            shown.evaluate(
-                """() => { const start = performance.now(); document.querySelector('#reset').click();
-                           return (performance.now() - start) / 1000; }"""
-            )
-        )
-    assert min(seconds) < 2
-    assert Record.parse(made[0]).status == "ok"
-    assert told == []

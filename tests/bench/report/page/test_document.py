@@ -20,7 +20,7 @@ from bench.plans.case import Case
 from bench.records.record import Record
 from bench.report.page.document import library_source, render_page, script_json
 from bench.text import UNSEEN, visible
-from tests.bench.report.page.sweeps import quick, stored
+from tests.bench.report.page.sweeps import quick, stored, unpacked
 
 pytest.importorskip("vl_convert")
 GOLDEN = Path(__file__).parents[2] / "records/golden/schema2.jsonl"
@@ -61,7 +61,8 @@ class Elements(HTMLParser):
 
 def test_the_page_of_the_quick_plan_is_small_and_answers_first() -> None:
     text = quick()
-    assert len(text.encode()) - len(library_source().encode()) < 2_000_000
+    assert len(text.encode()) < 1_500_000
+    assert len(text.encode()) - len(library_source().encode()) < 500_000
     answer = text.partition("<h1>")[2].partition("</h1>")[0]
     assert "resnet50" in answer
     assert "compile-max/bf16" in answer
@@ -136,7 +137,7 @@ def test_markup_in_any_field_of_a_record_is_shown_as_text(tmp_path: Path) -> Non
     assert said.count("<script>alert(1)</script>") >= 3  # reasons, machines, statuses
     # and the page's script, which shows text as text, has every field but for what acts on a screen
     assert any(visible(HOSTILE) in (one if isinstance(one, list) else str(one)) for one in found.data["values"])
-    assert found.data["records"][-1]["status"] == visible(HOSTILE)
+    assert unpacked(found.data["records"])[-1]["status"] == visible(HOSTILE)
     assert not UNSEEN.search(text.replace(library_source(), ""))
     assert not any(map(UNSEEN.search, texts(found.data)))
     assert "\\x1b[2J\\u202e" in said

@@ -7,6 +7,9 @@ import pytest
 from bench.report.page import look
 from resnet.variants import PRECISIONS, VARIANTS
 
+GROUNDS = {"paper", "panel", "line", "grid"}  # on which, or with which, nothing is said
+CELLS = {"h0", *(f"h{way}{step}" for way in "fs" for step in range(1, 5))}  # grounds of a heat map, where text says it
+
 
 def luminance(colour: str) -> float:
     parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
@@ -24,8 +27,11 @@ def test_text_and_marks_stand_out_from_the_paper(mode: int) -> None:
     paper = look.COLOURS["paper"][mode]
     for name in ("ink", "soft", "accent", "bad"):
         assert contrast(look.COLOURS[name][mode], paper) >= 4.5, name  # WCAG 2.2, 1.4.3
-    for variant, mark in (look.MARKS | look.OTHER_MARKS).items():
-        assert contrast(mark[mode], paper) >= 2.2, variant
+    for name, pair in look.VARIABLES.items():
+        if name not in GROUNDS | CELLS:
+            assert contrast(pair[mode], paper) >= 3, name  # 1.4.11
+    for name in ("paper", "panel", *CELLS):
+        assert contrast(look.COLOURS["ink"][mode], look.COLOURS[name][mode]) >= 4.5, name
 
 
 def test_every_variant_and_precision_is_told_apart_without_colour() -> None:
@@ -43,4 +49,14 @@ def test_variants_that_the_table_does_not_have_get_marks_of_their_own() -> None:
     marks = look.colours_and_shapes(words)
     assert len(set(marks.values())) == len(words)
     for colour, _ in marks.values():
-        assert look.with_light_colours(colour).startswith("#")
+        assert look.with_colours(colour).startswith("#")
+
+
+def test_dashes_show_a_gap_within_a_legends_symbol() -> None:
+    for precision, (dash, gap, *_) in look.DASHES.items():
+        assert precision == "fp32" or (gap > 0 and dash < 10), precision
+
+
+def test_the_failures_colour_is_no_marks() -> None:
+    red = look.COLOURS["bad"]
+    assert [name for name, pair in look.VARIABLES.items() if set(pair) & set(red)] == ["bad", "worse"]  # a regression
