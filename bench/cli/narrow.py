@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bench.text import grid, joints, least_width
+from bench.text import joints, least_width
 
 LINES = 4  # of a cell, at most; with more a block reads better
 INDENT = 2  # of a block's lines, under its first
@@ -20,13 +20,30 @@ def fitted(table: Table, console: Console, room: int) -> RenderableType:
     """Return a table as it fits `room` columns: as it is, with words on several lines, or as a block for each row."""
     columns = [[_text(cell, console) for cell in (column.header, *column.cells)] for column in table.columns]
     widths = [
-        max(column.min_width or 1, *map(_width, texts)) for column, texts in zip(table.columns, columns, strict=True)
+        max(column.min_width or 0, *map(_width, texts)) for column, texts in zip(table.columns, columns, strict=True)
     ]
-    gaps = table.padding[1] * (len(widths) - 1)
-    if sum(widths) + gaps <= room:
-        return table
-    narrowed = _narrowed(table, columns, widths, room - gaps)
-    return _blocks(table, columns, room) if narrowed is None else narrowed
+    cells = _narrowed(table, columns, widths, room - table.padding[1] * (len(widths) - 1))
+    return _blocks(table, columns, room) if cells is None else _drawn(table, cells)
+
+
+def _drawn(table: Table, columns: Sequence[list[Text]]) -> RenderableType:
+    """Return the lines of a table: what rich draws, without spaces at their ends, in a third of its time."""
+    widths = [
+        max(column.min_width or 0, *map(_width, texts)) for column, texts in zip(table.columns, columns, strict=True)
+    ]
+    left, gap = [column.justify == "left" for column in table.columns], " " * table.padding[1]
+    lines = []
+    for number, style in enumerate([table.header_style, *(row.style for row in table.rows)]):
+        parts = [texts[number].split("\n", allow_blank=True) for texts in columns]
+        for height in range(max(map(len, parts))):
+            line = Text(style=style or "", no_wrap=True, overflow="ignore")
+            for place, part in enumerate(parts):
+                text = part[height] if height < len(part) else Text()
+                pad = " " * (widths[place] - cell_len(text.plain))
+                line.append(gap * bool(place) + pad * (not left[place])).append_text(text).append(pad * left[place])
+            line.rstrip()
+            lines.append(line)
+    return Group(*lines)
 
 
 def _text(cell: RenderableType, console: Console) -> Text:
@@ -37,8 +54,12 @@ def _width(text: Text) -> int:
     return max(map(cell_len, text.plain.split("\n")))
 
 
-def _narrowed(table: Table, columns: Sequence[list[Text]], widths: Sequence[int], room: int) -> Table | None:
-    """Return the table with the words of wrapped columns on as many lines as that takes; None if those are too many."""
+def _narrowed(
+    table: Table, columns: Sequence[list[Text]], widths: Sequence[int], room: int
+) -> Sequence[list[Text]] | None:
+    """Return the columns with words on as many lines as `room` asks for; None if those are too many."""
+    if sum(widths) <= room:
+        return columns
     widths = list(widths)
     least = [
         width if column.no_wrap else max(least_width(text.plain) for text in texts)
@@ -50,14 +71,7 @@ def _narrowed(table: Table, columns: Sequence[list[Text]], widths: Sequence[int]
             return None
         widths[max(wider, key=widths.__getitem__)] -= 1
     cells = [[_broken(text, width) for text in texts] for texts, width in zip(columns, widths, strict=True)]
-    if any(text.plain.count("\n") >= LINES for texts in cells for text in texts):
-        return None
-    made = grid(*("" for _ in cells), gap=table.padding[1])
-    for column, before, texts in zip(made.columns, table.columns, cells, strict=True):
-        column.header, column.justify = texts[0], before.justify
-    for row, *line in zip(table.rows, *(texts[1:] for texts in cells), strict=True):
-        made.add_row(*line, style=row.style, end_section=row.end_section)
-    return made
+    return None if any(text.plain.count("\n") >= LINES for texts in cells for text in texts) else cells
 
 
 def _broken(text: Text, width: int) -> Text:

@@ -148,8 +148,9 @@ class Progress(Events):
                 err.print(text, markup=False, soft_wrap=True)
         self.count += 1
         now = time.monotonic()
-        self.took.append(now - self.last_end if waited else record.wall_s / max(1, len(self.running)))
-        self.last_end = now
+        share = (now - self.last_end) / (1 + len(self.waiting))  # of those that end together
+        self.took.append(share if waited else record.wall_s / max(1, len(self.running)))
+        self.last_end = self.last_end + share if waited else now
         self.running.discard(record.case)
         self.bar.update(self.task, completed=self.seen)
         count = "" if err.is_terminal else f"[{self.count}/{self.total}] "
@@ -173,6 +174,8 @@ class Progress(Events):
         The mean is fair where the order is shuffled.
         """
         now, rest = time.monotonic(), self.total - self.count
+        if self.total and rest <= 0:
+            return ""
         if self.took:
             case_s = mean(self.took)
             seconds = max(case_s * (rest - 1), case_s * rest - (now - self.last_end))

@@ -10,6 +10,7 @@ from typing import Annotated
 from typer import Option
 
 from bench.cli.tables import out, print_csv, print_json, print_text
+from bench.commands import command_line
 from bench.errors import FAILED, UNABLE
 from bench.plans.case import Case
 from bench.records.again import command_again
@@ -41,7 +42,7 @@ def print_records(
     """Print the table of `records`; `folder` is where they have just been written, for the terminal.
 
     `settle` makes the command that would settle what the records cannot tell; without it, they name it. `every` is the
-    command that prints a table of all cases, where a long one is left out on a terminal.
+    command that prints a table of all cases, where a long one is left out on a terminal; else `folder`'s.
     """
     settle = settle or run_again(records)
     if as_json:
@@ -51,6 +52,7 @@ def print_records(
     elif as_markdown:
         print_text(render_markdown(records, view, settle))
     else:
+        every = every or (command_line("report", folder, "--all") if folder else "")
         print_report(out, records, folder, settle, view, every if out.is_terminal else "")
 
 

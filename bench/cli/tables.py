@@ -15,7 +15,6 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.narrow import fitted
 from bench.text import grid, markdown_cell, markdown_table, visible
 
 UNLIMITED = 1 << 16  # columns of what is no terminal
@@ -46,6 +45,8 @@ class Screen(Console):
     def render(self, renderable: RenderableType, options: Any = None) -> Iterator[Segment]:
         """Yield what is printed; the one way out for whatever is."""
         if isinstance(renderable, Table) and renderable.show_header:
+            from bench.cli.narrow import fitted
+
             renderable = fitted(renderable, self, (options or self.options).max_width)
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible(text), style, control)

@@ -97,8 +97,7 @@ def run(
         return
     records = run_sweep(sweep, err if as_json or as_csv or as_markdown else out)  # a document is whole, or none
     named = bool(selection.plan or selection.axes)
-    settle, every = partial(_settle, folder, records, named), command_line("report", folder, "--all")
-    print_records(records, folder, shown, as_json, as_csv, as_markdown, settle, every)
+    print_records(records, folder, shown, as_json, as_csv, as_markdown, partial(_settle, folder, records, named))
     save_as(save, [folder])
     verdict = print_verdicts(base, sweep, as_markdown) if base and not nothing_measured(records) else 0
     raise typer.Exit(exit_code(records, strict) or verdict)

@@ -82,9 +82,12 @@ def test_cases_that_took_turns_count_with_their_share(record: Callable[..., Reco
         progress.starts(one.case)
         progress.ready(one.case, 1e6)
     progress.last_end -= 60  # for both together
-    for one in both:
-        progress.ended(one)
+    progress.ended(both[0])
+    assert progress._left() == "about 60 s left"  # the other one of them has had its turns
+    progress.ended(both[1])
     assert progress._left() == "about 60 s left"
+    progress.planned(2)
+    assert progress._left() == ""
 
 
 @pytest.mark.parametrize("width", [40, 60, 120])

@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from typer.testing import CliRunner
@@ -94,6 +95,15 @@ def test_nothing_of_a_table_is_lost_at_any_width(rows: list[tuple[str, ...]], wi
     assert "…" not in text
     for sign in "1±_/":
         assert text.count(sign) == sum("".join(row).count(sign) for row in rows)
+
+
+@given(st.lists(st.tuples(*[st.text("ab ±\u6f22\n", max_size=9)] * 3), max_size=4), st.integers(1, 3))
+def test_a_table_with_room_is_drawn_as_rich_draws_it(rows: list[tuple[str, ...]], gap: int) -> None:
+    table, file = grid("a", "b b", "c", text=1, gap=gap), io.StringIO()
+    for row in rows:
+        table.add_row(*(Text(cell.strip("\n").replace(" ", "_")) for cell in row))
+    Console(file=file, width=200).print(table)
+    assert drawn(table, 200) == [line.rstrip() for line in file.getvalue().splitlines()]
 
 
 def test_what_is_no_terminal_is_as_wide_as_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
