@@ -52,7 +52,7 @@ KEYS: tuple[tuple[str, frozenset[str]], ...] = (
     ("file of github-action-benchmark", frozenset({"name", "unit", "value"})),  # of the first item of a list
 )
 KINDS = {kind for kind, _ in KEYS}
-PICTURES = {".svg": SVG, ".png": PNG}  # by the end of a file\'s name
+PICTURES = {".svg": SVG, ".png": PNG}  # by the end of a file's name
 # (beginning, what else is in the file, its kind): the first row that fits
 BEGINNINGS = (
     (b"\x89PNG", b"", PNG),

@@ -44,11 +44,11 @@ SLOW: dict[str, list[str]] = {
     "selftest": ["selftest", "-o"],
     "sensitivity": ["sensitivity", CASE, "-o"],
     "tune": ["tune", "--dry", "-o"],
-    "plot-svg": ["capacity", "results", "--p99-ms", "100", "--plot"],
-    "plot-png": ["capacity", "results", "--p99-ms", "100", "--plot"],
+    "picture-svg": ["compare", "results", "head", "--picture"],
+    "picture-png": ["compare", "results", "head", "--picture"],
     "acknowledged": ["history", "results", "--acknowledge", "0123456", "--reason", "x", "--acknowledged"],
 }
-ENDS = {"plot-svg": ".svg", "plot-png": ".png"}
+ENDS = {"picture-svg": ".svg", "picture-png": ".png"}  # of the names that they take
 REWRITTEN = ("bundle", "constants", "pieces", "tune")  # again and again, as work goes on
 FOREIGN = {
     "README.md": b"# A project\n\nIts words.\n",
@@ -69,12 +69,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Make) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     write(tmp_path / "results", record(NAME))
+    write(tmp_path / "head", record(NAME))
     return tmp_path
 
 
 def state(folder: Path) -> dict[str, object]:
     """What is below a folder: links, and what files hold."""
-    below = [path for path in folder.rglob("*") if "results" not in path.parts]
+    below = [path for path in folder.rglob("*") if not {"results", "head"} & set(path.parts)]
     return {
         str(path): os.readlink(path) if path.is_symlink() else path.is_file() and path.read_bytes() for path in below
     }

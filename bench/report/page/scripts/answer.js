@@ -9,6 +9,7 @@ const severalLaunches = valuesOf("launch").length > 1;
 const labelOf = (row) => [row.variant, row.precision, ...(row.launch === "graph" ? ["graph"] : [])].join("/");
 const wayOf = (row) => `${row.variant}/${row.precision}`;
 
+const LEAST_LEAD = 0.02; // over a way that is surely slower, as bench/records/speed.py has it: processes differ by as much
 // The contest of some rows of one kind, which are in the order of their ids.
 function judge(rows) {
   const contest = judgedByPython.get(keyOf(rows.map((row) => row.id)));
@@ -17,7 +18,7 @@ function judge(rows) {
     return { ...contest, rows: of(contest.ids), candidates: of(contest.candidates) };
   }
   const ordered = [...rows].sort((a, b) => b.speed - a.speed), [leader, ...others] = ordered;
-  const behind = (row) => leader.speed_low !== undefined && row.speed_high < leader.speed_low;
+  const behind = (row) => leader.speed_low !== undefined && row.speed_high < leader.speed_low && leader.speed >= (1 + LEAST_LEAD) * row.speed;
   const candidates = [leader, ...others.filter((row) => !behind(row))];
   const why = rows.map((row) => disturbance.get(row.id)).find(Boolean) ?? "";
   const verdict = !others.length ? "alone" : why || candidates.length > 1 ? "unknown" : "winner";
@@ -37,7 +38,7 @@ function sentenceOf({ rows, candidates, verdict, disturbance, eager }) {
   if (verdict === "alone") return `${head}: of the ways chosen only ${ahead}.`;
   if (verdict === "winner") return `${head}: of the ways chosen ${ahead} is ahead; then ${labelOf(next)}, ${rateOf(next)}, by intervals that do not overlap.`;
   if (rows.every((row) => row.disturbed)) return `${head}: which of the ways chosen is fastest cannot be told, as every window was disturbed.`;
-  const why = disturbance ? `as ${disturbance}` : leader.speed_low === undefined ? "as too few windows give no interval" : "as intervals overlap";
+  const why = disturbance ? `as ${disturbance}` : leader.speed_low === undefined ? "as too few windows give no interval" : "as intervals overlap or lie within 2 % of each other";
   const near = candidates.slice(1, 3).map((row) => `${labelOf(row)} (${digits(row.speed)})`);
   if (candidates.length > 3) near.push(`${candidates.length - 3} more`);
   return `${head}: which of the ways chosen is fastest cannot be told, ${why}; ahead in this run was ${ahead}${near.length ? `, then ${near.join(", ")}` : ""}.`;

@@ -12,7 +12,6 @@ from tests.bench.report.page.browsing import Shown, in_browser, reach
 pytest.importorskip("vl_convert")
 pytest.importorskip("playwright.sync_api")
 pytestmark = in_browser
-HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>"
 
 
 def test_it_loads_without_a_network_or_a_complaint_and_draws_every_chart(opened: Any, quick: Path) -> None:
@@ -29,7 +28,7 @@ def test_it_loads_without_a_network_or_a_complaint_and_draws_every_chart(opened:
 
 def test_it_follows_the_readers_colours_and_fits_a_phone(opened: Any, quick: Path) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
-    light, dark = opened(quick), opened(quick, color_scheme="dark")
+    light, dark = opened(quick).page, opened(quick, color_scheme="dark").page
     assert light.evaluate(paper) == "rgb(255, 255, 255)"
     assert dark.evaluate(paper) == "rgb(21, 24, 28)"
     ink = "getComputedStyle(document.querySelector('#chart-front .role-axis-title text')).fill"

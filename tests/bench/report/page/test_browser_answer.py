@@ -76,12 +76,12 @@ def test_the_keyboard_reaches_every_control_and_leaves_the_page_again(opened: Op
     shown.look(f"{STOPS}.forEach((e, place) => e.dataset.stop = place)")
     shown.look("document.addEventListener('focusin', e => { e.target.dataset.reached = ''; })")
     shown.look("document.body.focus()")
-    for _ in range(stops + 2):
+    missed = "[...document.querySelectorAll('[data-stop]:not([data-reached])')].map(e => e.outerHTML.slice(0, 90))"
+    for presses in range(2 * stops + 60):  # regions that scroll are stops, too
         page.keyboard.press("Tab")
-    missed = shown.look(
-        "[...document.querySelectorAll('[data-stop]:not([data-reached])')].map(e => e.outerHTML.slice(0, 90))"
-    )
-    assert missed == []  # and so it was nowhere trapped
+        if presses > stops and shown.look(missed) == []:
+            break
+    assert shown.look(missed) == []  # and so it was nowhere trapped
     page.keyboard.press("Shift+Tab")
     assert shown.look("document.activeElement !== null")
 

@@ -1,4 +1,4 @@
-"""Filters: by mouse and by keyboard, all that the page says follows them, as Python says it of the same records alone."""
+"""Filters: by mouse and keyboard, all that the page says follows them, as Python says it of the same records alone."""
 
 from __future__ import annotations
 

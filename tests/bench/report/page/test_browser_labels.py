@@ -1,4 +1,4 @@
-"""What a reader can read: no text over text, none cut, no label twice, and colours that stand out, in light and dark."""
+"""What a reader can read: no text over text, none cut, no label twice, colours that stand out in light and dark."""
 
 from __future__ import annotations
 
