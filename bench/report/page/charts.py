@@ -172,12 +172,13 @@ def energy(rows: Rows) -> Spec:
     times, unit = (1e3, "mJ") if median(row["energy"] for row in rows) < 1 else (1, "J")
     tooltip = [*TOOLTIP, channel("energy:Q", title="J/image", format=",.3~r"), channel("watts:Q")]
     x = channel("energy:Q", title=f"energy, {unit}/image", axis={"labelExpr": look.si(times), "tickCount": 5})
-    ends = {"x": channel("energy_low:Q"), "x2": {"field": "energy_high"}}
-    several = [{"filter": "isValid(datum.energy_low)"}]
+    # no filter: layers of other rows would make Vega-Lite warn the reader's console of their common axis
+    several = {"condition": {"test": "isValid(datum.energy_low)", "value": 1}, "value": 0}
+    ends = {"x": channel("energy_low:Q"), "x2": {"field": "energy_high"}, "opacity": several}
     layers = [
         layer("bar", {"x": x, "fill": use.colour, "tooltip": tooltip}, height=encoding.BAR - 6),
-        layer("rule", ends, several, strokeWidth=4, stroke="var(--paper)"),
-        layer("rule", ends, several, strokeWidth=1.5, stroke="var(--ink)"),
+        layer("rule", ends, strokeWidth=4, stroke="var(--paper)"),
+        layer("rule", {**ends}, strokeWidth=1.5, stroke="var(--ink)"),
     ]
     return encoding.bars(layers, "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''")
 
@@ -194,7 +195,7 @@ def quantiles(rows: Rows) -> Spec:
     ]
     x = log_axis("value:Q", "latency, % of the median", "x", padding=10)
     layers = [
-        layer("tick", {"x": x, "stroke": use.colour, "tooltip": TOOLTIP}, thickness=1.2, height=encoding.BAR - 7),
+        layer("tick", {"x": x, "stroke": use.colour, "tooltip": TOOLTIP}, thickness=1.2, opacity=1, height=encoding.BAR - 7),
         layer("tick", {"x": {"datum": 100}, "stroke": {"value": "var(--ink)"}}, thickness=2, height=encoding.BAR - 1),
     ]
     return encoding.bars(layers, transform=transform)
