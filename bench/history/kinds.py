@@ -10,15 +10,22 @@ from bench.history.series import Change, Point, Series
 from bench.text import percent_change, percent_interval
 
 KINDS = ("worse", "better", "unsure", "quiet", "same")  # of a series, the first being news
-LEAST_P = 1e-6
+LEAST_P = 1e-6  # below it no noise was ever looked at
 
 
 def kind_of(series: Series) -> str:
-    """Return the kind of a series, by its newest change; what is acknowledged, or older than asked for, is quiet."""
-    change = series.changes[-1] if series.changes else None
+    """Return the kind of a series; what is acknowledged, or older than asked for, is quiet."""
+    change = main_change(series)
     if change and not is_quiet(change):
         return word_of(change)
     return "unsure" if series.unsure else "quiet" if change else "same"
+
+
+def main_change(series: Series) -> Change | None:
+    """Return the change that a series is listed by: the newest for the worse that is news, else the newest."""
+    news = [change for change in series.changes if change.worse and not is_quiet(change)]
+    changes = news or series.changes
+    return changes[-1] if changes else None
 
 
 def groups_of(every: Sequence[Series]) -> Iterator[tuple[str, str, list[Series]]]:
@@ -27,8 +34,8 @@ def groups_of(every: Sequence[Series]) -> Iterator[tuple[str, str, list[Series]]
     Each group has its kind, what is to be said of all of it, and its series.
     """
     groups: dict[tuple[str, ...], list[Series]] = defaultdict(list)
-    for one in sorted(every, key=lambda one: -size_of(one.changes[-1]) if one.changes else 0.0):
-        change = one.changes[-1] if one.changes else None
+    for one in sorted(every, key=lambda one: -size_of(main_change(one))):
+        change = main_change(one)
         commits = (change.before.sha, change.after.sha, marks(change), versions(change)) if change else ()
         groups[kind_of(one), *commits].append(one)
     newest_first = sorted(groups.items(), key=lambda item: _last(item[1]), reverse=True)
@@ -37,13 +44,13 @@ def groups_of(every: Sequence[Series]) -> Iterator[tuple[str, str, list[Series]]
 
 
 def _last(group: Sequence[Series]) -> float:
-    return max((float(one.changes[-1].after.when.timestamp()) for one in group if one.changes), default=0.0)
+    changes = filter(None, map(main_change, group))
+    return max((float(change.after.when.timestamp()) for change in changes), default=0.0)
 
 
 def _heading(kind: str, group: Sequence[Series]) -> str:
-    if not group[0].changes:
+    if not (change := main_change(group[0])):
         return "without a change" if kind == "same" else "cannot be told yet"
-    change = group[0].changes[-1]
     software = "".join(f"; {text}" for text in [versions(change)] if text)
     between = f"{word_of(change)} at {at_commit(change.after)}, after {short_sha(change.before.sha)}"
     return ("cannot be told yet; before, " if kind == "unsure" else "") + between + marks(change) + software
@@ -54,9 +61,9 @@ def word_of(change: Change) -> str:
     return "worse" if change.worse else "better"
 
 
-def size_of(change: Change) -> float:
-    """Return the distance of two levels, in logarithms."""
-    return abs(log(change.ratio.value))
+def size_of(change: Change | None) -> float:
+    """Return the distance of two levels, in logarithms; 0 without a change."""
+    return abs(log(change.ratio.value)) if change else 0.0
 
 
 def versions(change: Change) -> str:
@@ -93,8 +100,8 @@ def size_and_interval(change: Change) -> str:
 
 
 def p_words(change: Change) -> str:
-    """Return the p-value; a smaller one than the noise was ever looked at for is printed as below LEAST_P."""
-    return f"p {change.p:.2g}" if change.p >= LEAST_P else f"p <{LEAST_P:.6f}"
+    """Return the p-value; one below LEAST_P is printed as that."""
+    return f"p {change.p:.2g}" if change.p >= LEAST_P else "p <1e-6"
 
 
 def at_commit(point: Point) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,6 +27,7 @@ from bench.history.kinds import (
     change_size,
     groups_of,
     kind_of,
+    main_change,
     marks,
     p_words,
     short_sha,
@@ -56,8 +58,9 @@ def summary(history: History) -> str:
     text = (
         f"{len(series)} series over {count} {plural(count, 'commit')}: {len(changed)} changed, {worse} for the worse."
     )
-    if news := [(one, one.changes[-1]) for one in series if kind_of(one) == "worse"]:
-        one, change = max(news, key=lambda pair: size_of(pair[1]))
+    if news := [one for one in series if kind_of(one) == "worse"]:
+        one = max(news, key=lambda one: size_of(main_change(one)))
+        change = cast(Change, main_change(one))
         text += f" The worst: {one.name}, {one.metric}, {change_size(change)} at {at_commit(change.after)}."
     if unsure := sum(kind_of(one) == "unsure" for one in series):
         text += f" {unsure} {plural(unsure, 'is', 'are')} off the level at the newest commits, too few to tell."
@@ -164,7 +167,7 @@ def history_markdown(history: History) -> str:
             around = ("<details><summary>", "</summary>", "</details>") if folded else ("**", "**", "")
             title = markdown_cell(f"{len(group)} {heading}")
             lines += [f"{around[0]}{title}{around[1]}", "", *table, *([around[2], ""] if folded else [])]
-            commands |= {} if kind == "quiet" else {group[0].changes[-1].confirm(group[0].case): None}
+            commands |= {} if kind == "quiet" else {_confirm(group[0]): None}
     unsure = [one for one in history.series if one.unsure]
     lines += [*(f"- `{one.name}` {one.metric}: {one.unsure}" for one in unsure), *[""][: len(unsure)]]
     commands |= dict.fromkeys(one.confirm for one in unsure)
@@ -176,16 +179,22 @@ def _markdown_table(group: Sequence[Series]) -> list[str]:
     """Return a table of series that changed at one commit, of 800 pixels at the most where names are usual."""
     rows = []
     for one in group:
-        change = one.changes[-1]
-        newest = f"{digits(one.values[-1])} {METRICS[one.metric].unit}"
-        rows.append(
-            (f"`{one.name}`", one.metric, newest, size_and_interval(change), p_words(change).removeprefix("p "))
-        )
-        rows += [
-            ("", "", "before that", size_and_interval(old), f"at `{short_sha(old.after.sha)}`")
-            for old in one.changes[-2::-1]
-        ]
-    return markdown_table(("case", "metric", "newest", "change", "p"), rows, ("case", "metric"))
+        change = cast(Change, main_change(one))
+        newest = f"{one.metric} {digits(one.values[-1])} {METRICS[one.metric].unit}"
+        rows.append((f"`{one.name}`", newest, size_and_interval(change), p_words(change).removeprefix("p ")))
+        for other in _others(one):
+            rows.append(("", f"also {word_of(other)}", size_and_interval(other), f"at `{short_sha(other.after.sha)}`"))
+    return markdown_table(("case", "newest", "change", "p"), rows, ("case", "newest"))
+
+
+def _confirm(series: Series) -> str:
+    return cast(Change, main_change(series)).confirm(series.case)
+
+
+def _others(series: Series) -> list[Change]:
+    """Return the changes of a series that it is not listed by."""
+    main = main_change(series)
+    return [change for change in series.changes if change is not main]
 
 
 def print_history(out: Console, history: History, every: bool) -> None:
@@ -203,8 +212,9 @@ def print_history(out: Console, history: History, every: bool) -> None:
         if more := len(group) - len(listed):
             out.print(f"  and {more} more: --all lists them", style="dim")
         if kind in ("worse", "better"):
-            command = group[0].changes[-1].confirm(group[0].case)
-            out.print(f"  confirm{' the largest' * (len(group) > 1)}: {command}", markup=False, soft_wrap=True)
+            out.print(
+                f"  confirm{' the largest' * (len(group) > 1)}: {_confirm(group[0])}", markup=False, soft_wrap=True
+            )
     for sentence, machine in [
         *((f"{movement_sentence(move)}{marks(move.change)}", move.machine) for move in history.movements),
         *((newest_sentence(one), one.machine) for one in history.newest),
@@ -247,15 +257,13 @@ def _print_series(out: Console, series: Series, kind: str, machine: str) -> None
     unit, style = METRICS[series.metric].unit, {"worse": "red", "better": "green"}.get(kind, "")
     of = f"  [dim]{escape(machine)}[/]" if machine else ""
     out.print(f"  {escape(series.name)}, {series.metric}{of}", soft_wrap=True)
-    changes = series.changes[::-1]
-    size = f"  {size_and_interval(changes[0])}  {p_words(changes[0])}" if changes else ""
+    main = main_change(series)
+    size = f"  {size_and_interval(main)}  {p_words(main)}" if main else ""
     values = f"{sparkline(series.values)}  {digits(series.values[-1])} {unit}"
     out.print(f"    {values}[{style or 'default'}]{size}[/]", soft_wrap=True)
-    for change in changes[1:]:
+    for change in _others(series):
         at = f"{at_commit(change.after)}, {p_words(change)}{marks(change)}"
-        out.print(
-            f"    before that {word_of(change)}, {size_and_interval(change)}, at {at}", markup=False, soft_wrap=True
-        )
+        out.print(f"    also {word_of(change)}, {size_and_interval(change)}, at {at}", markup=False, soft_wrap=True)
     if series.spikes:
         commits = ", ".join(short_sha(point.sha) for point in series.spikes)
         out.print(f"    left out, as a single point far from both neighbours: {commits}", soft_wrap=True)

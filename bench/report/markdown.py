@@ -201,9 +201,10 @@ def render_short(records: list[Record]) -> str:
     lines = [markdown_cell(line) + "  " for line in describe_fastest(records, few).splitlines()]
     days = sorted({record.day for record in ways.rows[0].records})
     where = ", ".join((_computer(ways.rows[0].records[0]), *dict.fromkeys((days[0], days[-1]))))
-    lines += ["", f"{model_at(case)}, batch {case.batch}, each variant in its best precision ({where}):", ""]
+    of = f"{model_at(case)}, batch {case.batch}, each variant in its best precision ({where}):"
+    lines += ["", markdown_cell(of), ""]
     lines += markdown_table(view.titles, map(view.cells, ways.rows), 2)
-    lines += ["", f"Not among these {ROWS}: {', '.join(ways.left_out)}."] * bool(ways.left_out)
+    lines += ["", markdown_cell(f"Not among these {ROWS}: {', '.join(ways.left_out)}.")] * bool(ways.left_out)
     return "\n".join([*lines, "", notes(view, ways.rows)]) + "\n"
 
 

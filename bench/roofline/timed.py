@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 from bench.plans.case import Case
@@ -17,6 +16,7 @@ from resnet.cost import network_operations
 from resnet.floors import Ceilings
 from resnet.names import is_outside
 
+LARGEST = 1e18  # of a number: what can be multiplied
 NUMBERS = ("half_us", "floor_us", "flops", "bytes")  # of a row, each of which may be missing
 
 
@@ -95,15 +95,21 @@ def unread_version(content: Mapping[str, Any]) -> str:
 def _checked(row: Mapping[str, Any]) -> JsonObject:
     kernels = [{"name": str(k["name"]), "us": _number(k["us"])} for k in row["kernels"]]
     checked = {"name": str(row["name"]), "operations": [str(name) for name in row["operations"]]}
-    numbers = {name: _number(row[name]) for name in NUMBERS if row.get(name) is not None}
-    return checked | numbers | {"us": _number(row["us"]), "bound": row.get("bound"), "kernels": kernels}
+    numbers = {name: _size(row[name]) for name in NUMBERS if row.get(name) is not None}
+    return checked | numbers | {"us": _size(row["us"]), "bound": row.get("bound"), "kernels": kernels}
 
 
 def _number(value: Any) -> float:
     number = float(value)
-    if not isfinite(number):
+    if not abs(number) < LARGEST:
         raise ValueError(f"{value} is no number that was measured")
     return number
+
+
+def _size(value: Any) -> float:
+    if (size := _number(value)) < 0:
+        raise ValueError(f"{value} is less than nothing")
+    return size
 
 
 def _complete(
@@ -129,4 +135,5 @@ def _roofs(precision: str, rates: Mapping[str, Any]) -> Roofs | None:
     if precision not in flops:
         return None
     least, cache = flops.get("fp32", 0), rates.get("l2")
-    return Roofs(max(_number(flops[precision]), _number(least)), _number(rates["bandwidth"]), cache and _number(cache))
+    compute, bandwidth = max(_size(flops[precision]), _size(least)), _size(rates["bandwidth"])
+    return Roofs(compute, bandwidth, _size(cache) if cache else None) if compute and bandwidth else None

@@ -104,7 +104,7 @@ def _mark(path: Path) -> None:
 
 
 def _layers(path: Path) -> None:
-    from bench.report.page.datasets import layer_rows
+    from bench.report.page.data import layer_rows
 
     json.dumps(layer_rows([path.parent], {}, []))
 

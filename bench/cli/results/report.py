@@ -31,6 +31,10 @@ KINDS: dict[str, reports.Renderer] = {
     "names": describe_names,
     "badges": draw_badges,
 }
+STILLS = (
+    "Write the answer, the heat map and each chart as SVG and PNG: NAME-slide (16:9, for slides), NAME-light and "
+    "NAME-dark (for a README or a page)."
+)
 
 
 def report(
@@ -38,7 +42,7 @@ def report(
     filter: Filter = None,
     exclude: Exclude = None,
     html: Annotated[Path | None, Option(metavar="FILE", help="Write an HTML page that needs no network.")] = None,
-    stills: Annotated[Path | None, Option(metavar="DIR", help="Write the page's charts as SVG and PNG.")] = None,
+    stills: Annotated[Path | None, Option(metavar="DIR", help=STILLS)] = None,
     splice: Annotated[bool, Option("--splice", help="Renew tables and pictures in README and docs.")] = False,
     check: Annotated[bool, Option("--check", help="Exit 1 if one of these is out of date.")] = False,
     as_csv: Csv = False,

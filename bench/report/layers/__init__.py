@@ -1,1 +1,1 @@
-"""The layers of cases as a report shows them: beside a rival's, under their roofs, in words."""
+"""The layers of cases as rows: beside a rival's, under their roofs, in words."""

@@ -9,7 +9,7 @@ from typing import Any
 from bench.roofline.timed import Roofs
 
 HEIGHT = 300  # pixels of a panel
-WIDTH = 270  # of the narrowest: wider ones only move names apart
+SIZES = ((270, HEIGHT), (270, 160), (420, HEIGHT), (760, HEIGHT))  # of panels on phones, slides, beside another, alone
 LETTER, LINE, GAP = 5.8, 12, 7  # pixels of a name's letters and lines, and to its point
 LEGEND = 52, 150  # pixels of the corner with the roofs' names: nothing lies as high
 NO_ROOFS = "no roofs: bench ceilings measures them"
@@ -23,6 +23,7 @@ SIDES = (
 
 Row = dict[str, Any]
 Side = tuple[str, int, int]
+Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 
 
@@ -53,39 +54,41 @@ def add_roofs(rows: Sequence[Row], roofs: Roofs | None, precision: str) -> None:
     place_names(points, (x_from, x_to), (y_from, y_to), roof)
 
 
-def place_names(
-    points: Sequence[Row], x: tuple[float, float], y: tuple[float, float], roof: Sequence[tuple[float, float]] = ()
-) -> None:
+def place_names(points: Sequence[Row], x: Point, y: Point, roof: Sequence[Point] = ()) -> None:
     """Give the points with the most time a name, on a side where it lies on no other's and on few points.
 
     `x` and `y` are the ends of logarithmic axes, `roof` places that a name had better not lie on. A point without such
     a side has none.
     """
 
-    def pixels(intensity: float, rate: float) -> tuple[float, float]:
-        across, up = log(intensity / x[0]) / log(x[1] / x[0]), log(rate / y[0]) / log(y[1] / y[0])
-        return WIDTH * across, HEIGHT * (1 - up)
+    def pixels(at: Point, size: Point) -> Point:
+        across, up = log(at[0] / x[0]) / log(x[1] / x[0]), log(at[1] / y[0]) / log(y[1] / y[0])
+        return size[0] * across, size[1] * (1 - up)
 
-    at = {id(row): pixels(row["intensity"], row["rate"]) for row in points}
-    obstacles = [*at.values(), *(pixels(*place) for place in roof)]
-    taken: list[Box] = [(0, 0, LEGEND[1], LEGEND[0])]
-    for row in sorted(points, key=lambda row: -row["ms"])[:NAMED]:
-        boxes = {side: _box(at[id(row)], side, LETTER * len(row["layer"])) for side in SIDES}
-        free = [side for side, box in boxes.items() if _inside(box) and not any(_overlap(box, one) for one in taken)]
+    places = [(row["intensity"], row["rate"]) for row in points]
+    obstacles = [pixels(place, SIZES[0]) for place in (*places, *roof)]
+    taken: list[list[Box]] = [[(0, 0, LEGEND[1], LEGEND[0])] for _ in SIZES]
+    for row, place in sorted(zip(points, places, strict=True), key=lambda one: -one[0]["ms"])[:NAMED]:
+        boxes = {
+            side: [_box(pixels(place, size), side, LETTER * len(row["layer"])) for size in SIZES] for side in SIDES
+        }
+        free = [side for side, of in boxes.items() if all(map(_free, of, SIZES, taken))]
         if free:
-            side = min(free, key=lambda side: sum(_overlap(boxes[side], (*place, *place)) for place in obstacles))
+            side = min(free, key=lambda side: sum(_overlap(boxes[side][0], (*one, *one)) for one in obstacles))
             row |= {"named": row["layer"]} | dict(zip(("align", "dx", "dy"), side, strict=True))
-            taken.append(boxes[side])
+            for of_size, box in zip(taken, boxes[side], strict=True):
+                of_size.append(box)
 
 
-def _box(at: tuple[float, float], side: Side, width: float) -> Box:
+def _box(at: Point, side: Side, width: float) -> Box:
     align, dx, dy = side
     left = at[0] + dx - {"left": 0.0, "right": width}.get(align, width / 2)
     return left, at[1] + dy - LINE / 2, left + width, at[1] + dy + LINE / 2
 
 
-def _inside(box: Box) -> bool:
-    return box[0] >= 0 and box[1] >= 0 and box[2] <= WIDTH and box[3] <= HEIGHT
+def _free(box: Box, size: Point, taken: Sequence[Box]) -> bool:
+    inside = box[0] >= 0 and box[1] >= 0 and box[2] <= size[0] and box[3] <= size[1]
+    return inside and not any(_overlap(box, other) for other in taken)
 
 
 def _overlap(one: Box, other: Box) -> bool:

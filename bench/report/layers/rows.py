@@ -97,7 +97,7 @@ def _rival(file: Timed, files: Sequence[Timed]) -> Timed | None:
 
 
 def rows_of(timed: Timed, rival: Timed | None) -> Iterator[Row]:
-    """Yield the rows of each kind; the first says in words what the layers show."""
+    """Yield the rows of each kind, each with what the layers say in words."""
     sure = not timed.disturbed and not (rival and rival.disturbed)
     pairs = _pairs(timed, rival)
     bars = [_bar(timed, pair, sure) for pair in pairs]
@@ -107,12 +107,11 @@ def rows_of(timed: Timed, rival: Timed | None) -> Iterator[Row]:
     for kind, rows in (("stage", stages), ("bar", _drawn(bars, stages, sure)), ("layer", layers)):
         longest = max((row.get(time) or 0.0 for row in rows for time in ("ms", "rival_ms")), default=0.0)
         for place, row in enumerate(rows):
-            first = {"says": says} if kind == "stage" and not place else {}
             # a line that goes on beyond the bars would make slivers of them
             within = {
                 end: min(row[end], REACH * longest) for end in ENDS if kind != "layer" and row.get(end) is not None
             }
-            yield {"kind": kind, "place": place, "room": ROOM * longest} | row | within | first
+            yield {"kind": kind, "place": place, "room": ROOM * longest} | row | within | says
 
 
 def _pairs(timed: Timed, rival: Timed | None) -> list[Pair]:

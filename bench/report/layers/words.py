@@ -28,20 +28,24 @@ def signed(percent: float | None) -> str:
 
 def describe_layers(
     timed: Timed, rival: Timed | None, stages: Sequence[Row], bars: Sequence[Row], layers: Sequence[Row]
-) -> str:
-    """Return a sentence on the layers of a case: nothing is named that its times cannot tell."""
+) -> dict[str, str]:
+    """Return what the layers of a case say, and of that what is far from its floor: no more than its times can tell."""
     who = f"{timed.case.model}, batch {timed.case.batch}, {label(timed.case)}: "
     if timed.disturbed:
-        return (
+        unsure = (
             f"{who}its parts are known to within {timed.error:.0%} of the whole alone, so none is named; "
             "a quieter machine, or a larger -n, tells more."
         )
-    clauses = [_largest(stages or bars), _furthest([row for row in layers if row.get("above") is not None])]
+        return dict.fromkeys(("says", "largest", "furthest", "against"), unsure)
+    furthest = _furthest([row for row in layers if row.get("above") is not None])
+    clauses = [_largest(stages or bars), furthest]
     if rival and not rival.disturbed:
         clauses.append(_beside(label(rival.case), [bar for bar in bars if bar["rival_ms"] is not None]))
     elif rival:
         clauses.append(f"nothing can be told against {label(rival.case)}, whose times are too unsure")
-    return f"{who}{'; '.join(filter(None, clauses))}."
+    parts = {"says": "; ".join(filter(None, clauses)), "largest": clauses[0], "furthest": furthest}
+    parts["against"] = clauses[-1] if rival else clauses[0]
+    return {name: f"{who}{words}." for name, words in parts.items() if words}
 
 
 def _leaders(rows: Sequence[Row], value: str) -> list[Row]:

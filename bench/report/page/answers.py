@@ -179,4 +179,5 @@ def _heat_map(cells: list[dict[str, Any]], names: list[str], where: str) -> Spec
         "width": 58 * len(batches),
         "height": 24 * len(order),
         "config": look.config() | {"view": {"stroke": None}},
+        "usermeta": {},
     }

@@ -70,7 +70,7 @@ def front(rows: Rows) -> Spec:
         *use.hollow(base),
         layer("text", base | {"text": channel("label:N")}, batches, dy=-11, fill="var(--ink)"),
     ]
-    transform = [*encoding.named(), *encoding.unbroken("batch", "family"), *labels.transform()]
+    transform = [*encoding.named(*encoding.WAY), *encoding.unbroken("batch", "family"), *labels.transform()]
     size: Spec = {"height": 300, "gutter": room(rows), "most": MAX_LINES}
     return panels(layers, "family", independent=("x", "y"), transform=transform, **size)  # models may be decades apart
 
@@ -91,7 +91,7 @@ def _over_batch(rows: Rows, field: str, y: Spec, ends: str = "", more: Sequence[
         use.points(base),
         *use.hollow(base),
     ]
-    transform = [*encoding.named(), *encoding.unbroken("batch", "family"), *labels.transform()]
+    transform = [*encoding.named(*encoding.WAY), *encoding.unbroken("batch", "family"), *labels.transform()]
     size: Spec = {"gutter": room(rows), "most": MAX_LINES, "independent": ("x", "y")}
     return panels(layers, "family", transform=transform, **size)
 
@@ -148,7 +148,7 @@ def depth(rows: Rows) -> Spec:
         use.points(base),
         *use.hollow(base),
     ]
-    transform = [*encoding.named(), *labels.transform()]
+    transform = [*encoding.named("launch"), *labels.transform()]
     size: Spec = {"width": 300, "gutter": room(rows), "most": MAX_LINES, "free": ["model", "precision"]}
     return panels(layers, "like", transform=transform, **size)
 
@@ -171,16 +171,25 @@ def energy(rows: Rows) -> Spec:
     # what is less than a joule is told in thousandths
     times, unit = (1e3, "mJ") if median(row["energy"] for row in rows) < 1 else (1, "J")
     tooltip = [*TOOLTIP, channel("energy:Q", title="J/image", format=",.3~r"), channel("watts:Q")]
-    x = channel("energy:Q", title=f"energy, {unit}/image", axis={"labelExpr": look.si(times), "tickCount": 5})
-    # no filter: layers of other rows would make Vega-Lite warn the reader's console of their common axis
-    several = {"condition": {"test": "isValid(datum.energy_low)", "value": 1}, "value": 0}
-    ends = {"x": channel("energy_low:Q"), "x2": {"field": "energy_high"}, "opacity": several}
-    layers = [
-        layer("bar", {"x": x, "fill": use.colour, "tooltip": tooltip}, height=encoding.BAR - 6),
-        layer("rule", ends, strokeWidth=4, stroke="var(--paper)"),
-        layer("rule", {**ends}, strokeWidth=1.5, stroke="var(--ink)"),
+    x = channel("from:Q", title=f"energy, {unit}/image", axis={"labelExpr": look.si(times), "tickCount": 5}, stack=None)
+    is_bar = "datum.part === 'bar'"
+    encodings = {
+        "x": x,
+        "x2": {"field": "to"},
+        "fill": use.colour | {"condition": {"test": f"!({is_bar})", "value": "var(--ink)"}},
+        "stroke": {"condition": {"test": is_bar, "value": None}, "value": "var(--paper)"},
+        "size": {"condition": {"test": is_bar, "value": encoding.BAR - 6}, "value": 3.5},
+        "tooltip": tooltip,
+    }
+    # bars and intervals are one layer: of two, Vega-Lite would not know how high a panel is
+    transform: list[Spec] = [
+        {"calculate": "isValid(datum.energy_low) ? ['bar', 'interval'] : ['bar']", "as": "part"},
+        {"flatten": ["part"]},
+        {"calculate": f"{is_bar} ? 0 : datum.energy_low", "as": "from"},
+        {"calculate": f"{is_bar} ? datum.energy : datum.energy_high", "as": "to"},
     ]
-    return encoding.bars(layers, "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''")
+    power = "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''"
+    return encoding.bars([layer("bar", encodings, strokeWidth=0.7)], power, transform)
 
 
 def quantiles(rows: Rows) -> Spec:
@@ -194,11 +203,11 @@ def quantiles(rows: Rows) -> Spec:
         {"flatten": ["quantiles"], "as": ["value"]},
     ]
     x = log_axis("value:Q", "latency, % of the median", "x", padding=10)
-    layers = [
-        layer("tick", {"x": x, "stroke": use.colour, "tooltip": TOOLTIP}, thickness=1.2, opacity=1, height=encoding.BAR - 7),
-        layer("tick", {"x": {"datum": 100}, "stroke": {"value": "var(--ink)"}}, thickness=2, height=encoding.BAR - 1),
-    ]
-    return encoding.bars(layers, transform=transform)
+    stroke: Spec = {"thickness": 1.3, "height": encoding.BAR - 6, "opacity": 1}
+    strokes = layer("tick", {"x": x, "stroke": use.colour, "tooltip": TOOLTIP}, **stroke)
+    spec = encoding.bars([strokes], transform=transform)
+    spec["spec"]["layer"].append(layer("rule", {"x": {"datum": 100}}, strokeWidth=1.5, stroke="var(--ink)"))
+    return spec
 
 
 def stationary(rows: Rows) -> Spec:
@@ -231,6 +240,6 @@ def _of_each(rows: Rows, x: Spec, title: str, transform: list[Spec], low: str = 
     base = {"x": x, "y": y, "tooltip": TOOLTIP}
     marks = [interval("value", {"x": x}, use), use.points(base, 30)] if low else []
     layers = [*marks, use.lines(base, "place:Q", "id:N"), *labels.layers(use, x, y), *use.hollow({"x": x, "y": y})]
-    first = [*encoding.named(batches=True), *transform, *labels.transform()]
+    first = [*encoding.named(*encoding.EACH), *transform, *labels.transform()]
     size: Spec = {"gutter": room(rows) + 25, "line": "id", "most": MAX_LINES, "independent": ("x", "y")}
     return panels(layers, "family", transform=first, **size)

@@ -14,15 +14,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.records import quality
+from bench.plans.words import label
+from bench.records import quality, same
 from bench.records.baseline import Against
 from bench.records.fields import MemoryNumber
 from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
 from bench.report.answer import bits_of
 from bench.report.cells import MIB, times_eager
+from bench.report.layers import rows as layers
 from bench.report.page.contests import contest_rows
-from bench.report.page.datasets import layer_rows
 from bench.report.page.encoding import COLD_PARTS
 from bench.report.page.overview import Overview, read_overview
 from bench.report.page.settings import Setting, case_fields, depth, read_settings
@@ -87,6 +88,23 @@ def gather(folders: Iterable[str | Path]) -> PageData:
         data.overview = read_overview(paths)
         data.overview.series = rounded(data.overview.series)
     return data
+
+
+def layer_rows(folders: Iterable[Path], settings: dict[same.Key, int], damage: list[str]) -> list[dict[str, Any]]:
+    """Return the rows of the files of `bench layers -o` in some folders; what cannot be read adds to `damage`.
+
+    A file of a machine without records here is shown with every setting.
+    """
+    rows: list[dict[str, Any]] = []
+    for timed, rival, apart in layers.with_rivals(layers.read_files(folders, damage)):
+        fields = {"setting": settings.get(same.group_key(timed.record))} | case_fields(timed.case)
+        fields["panel"] = f"{fields['group']}: {fields['way']}{apart}"
+        fields |= {"beside": fields["panel"], "rival": None, "rival_variant": None}
+        if rival:
+            fields |= {"rival": label(rival.case), "rival_variant": rival.case.variant}
+            fields["beside"] += f"; outlined: {fields['rival']}"
+        rows += [{"id": len(rows) + place} | fields | row for place, row in enumerate(layers.rows_of(timed, rival))]
+    return rows
 
 
 def rounded(value: Any) -> Any:

@@ -23,6 +23,8 @@ HEIGHT, BAR, PADDING, LINE = 230, 17, 22, 14  # pixels: of a panel, of a bar, wi
 NUMBERS, NAMES = 62, 215
 LETTER = 6.1  # pixels of a letter of 11 pixels
 COLD_PARTS = ("import", "build", "prepare", "place", "first_call")
+WAY = ("precision", "launch")  # what is said of a variant beside its name
+EACH = (*WAY, "batch")
 MAX_LINES, MAX_BARS = 8, 12  # of a panel: more hide each other
 TYPES = {"Q": "quantitative", "N": "nominal", "O": "ordinal"}
 TICKS = [float(f"{factor}e{power}") for power in range(-6, 10) for factor in (1, 2, 5)]
@@ -157,16 +159,18 @@ def unbroken(field: str, panel: str, line: str = "way") -> list[Spec]:
     ]
 
 
-def named(batches: bool = False) -> list[Spec]:
-    """Return transforms that make `name` of a case: its variant, and what else differs among the cases in view."""
-    fields = ("precision", "launch", *(["batch"] if batches else []))
-    counts = [{"op": "distinct", "field": field, "as": f"{field}s"} for field in fields]
-    words = (
-        "datum.variant + (datum.precisions > 1 ? '/' + datum.precision : '')"
-        " + (datum.launches > 1 && datum.launch === 'graph' ? '/graph' : '') + replace(datum.way, /^[^,]*/, '')"
-    )
-    behind = " + (datum.batchs > 1 ? ', b' + datum.batch : '')" if batches else ""
-    return [{"joinaggregate": counts}, {"calculate": words + behind, "as": "name"}]
+def named(*axes: str) -> list[Spec]:
+    """Return transforms that make `name` of a case: its variant, and of some axes what differs among cases in view."""
+    counts = [{"op": "distinct", "field": axis, "as": f"of_{axis}"} for axis in axes]
+    words = {"precision": "'/' + datum.precision", "batch": "', b' + datum.batch"}
+    words["launch"] = "(datum.launch === 'graph' ? '/graph' : '')"
+    behind = {axis: f"(datum.of_{axis} > 1 ? {words[axis]} : '')" for axis in axes}
+    choices = "replace(datum.way, /^[^,]*/, '')"
+    parts = ["datum.variant", *(behind[axis] for axis in axes if axis != "batch"), choices]
+    return [
+        {"joinaggregate": counts},
+        {"calculate": " + ".join([*parts, *([behind["batch"]] if "batch" in axes else [])]), "as": "name"},
+    ]
 
 
 class Labels:
@@ -225,8 +229,12 @@ class Labels:
 
 
 def room(rows: Rows) -> float:
-    """Return the pixels that a panel with names at its right needs beside its drawing."""
-    return NUMBERS + 22 + LETTER * max((min(len(row["way"]), 32) for row in rows), default=0)
+    """Return the pixels that a panel with names at its right needs beside its drawing.
+
+    Where there are many ways, the page opens on one precision and launch, which names then leave out.
+    """
+    field = "way" if len({row["way"] for row in rows}) <= MAX_BARS else "variant"
+    return NUMBERS + 22 + LETTER * max((min(len(row[field]), 32) for row in rows), default=0)
 
 
 def whole_numbers(field: str, title: str, most: int) -> Spec:
@@ -271,7 +279,7 @@ def bars(layers: list[Spec], suffix: str = "''", transform: Sequence[Spec] = ())
         sort = {"field": "row", "op": "min"}
         one["encoding"]["y"] = channel("label:N", title=None, sort=sort, axis={"ticks": False, "labelLimit": 205})
     rows: list[Spec] = [
-        *named(batches=True),
+        *named(*EACH),
         {"calculate": f"datum.name + ({suffix})", "as": "label"},
         {"calculate": "datum.batch * 1000 + datum.rank", "as": "row"},
     ]

@@ -156,6 +156,10 @@ def _rounds(rows: Rows) -> str:
     return f"The medians of a case's processes differ by {span(spread, 2)} %"
 
 
+def _in_row(field: str) -> Callable[[Rows], str]:
+    return lambda rows: str(rows[0].get(field) or "")
+
+
 FINDINGS: dict[str, Callable[[Rows], str]] = {
     "front": _front,
     "batch": _over_batch("speed", "runs {} times the images per second of"),
@@ -170,6 +174,10 @@ FINDINGS: dict[str, Callable[[Rows], str]] = {
     "memory": _memory,
     "cold": _cold,
     "energy": _energy,
+    "stages": _in_row("largest"),
+    "layers": _in_row("against"),
+    "roofline": _in_row("furthest"),
+    "layer-floors": _in_row("furthest"),
     "quantiles": _quantiles,
     "stationary": _stationary,
     "rounds": _rounds,

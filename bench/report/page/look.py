@@ -140,7 +140,12 @@ def css() -> str:
 
 def with_colours(spec: Any, mode: int = LIGHT) -> Any:
     """Return a specification with the colours of a mode in place of the variables."""
-    return json.loads(re.sub(r"var\(--([\w-]+)\)", lambda match: VARIABLES[match[1]][mode], json.dumps(spec)))
+    return json.loads(coloured(json.dumps(spec), mode))
+
+
+def coloured(text: str, mode: int) -> str:
+    """Return a text with the colours of a mode in place of the variables that it names."""
+    return re.sub(r"var\(--([\w-]+)\)", lambda match: VARIABLES.get(match[1], (match[0],) * 2)[mode], text)
 
 
 def config() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from bench.commands import command_line
 from bench.errors import StoreError
 from bench.history.accepted import FILE, mark_news, read_accepted
 from bench.history.history import History, judge_history
-from bench.history.kinds import KINDS, change_size, in_words, kind_of, marks, p_words, versions, word_of
+from bench.history.kinds import KINDS, change_size, in_words, kind_of, main_change, marks, p_words, versions, word_of
 from bench.history.series import Change, Point, Series, read_series, software_between
 from bench.history.text import ended_sentence, movement_sentence, newest_sentence, order_sentence, summary
 from bench.plans.case import Case
@@ -67,9 +67,9 @@ def read_overview(folders: Iterable[Path]) -> Overview:
 
 
 def _order(row: dict[str, Any]) -> tuple[int, int, float]:
-    """Sort by kind, then the newest change, then the largest."""
-    last: dict[str, Any] = row["changes"][-1] if row["changes"] else {"at": 0, "size": 0.0}
-    return KINDS.index(row["kind"]), -int(last["at"]), -abs(float(last["size"]))
+    """Sort by kind, then by the change that tells it: the newest first, and the largest of a commit."""
+    main: dict[str, Any] = row["changes"][row["main"]] if row["changes"] else {"at": 0, "size": 0.0}
+    return KINDS.index(row["kind"]), -int(main["at"]), -abs(float(main["size"]))
 
 
 def _commits(every: Sequence[Series], machine: str, order: dict[str, int]) -> list[Point]:
@@ -109,6 +109,8 @@ def _series_row(series: Series, places: dict[str, int], history: History) -> dic
     spikes = {id(point) for point in series.spikes}
     row["spikes"] = [place for place, point in enumerate(series.points) if id(point) in spikes]
     row["changes"] = [_change(series, change, places) for change in series.changes]
+    main = main_change(series)
+    row |= {"main": next(place for place, one in enumerate(series.changes) if one is main)} if main else {}
     row["levels"] = _levels(row, [change["at"] for change in row["changes"]] + _moves_of(series, places, history))
     row |= {"unsure": series.unsure, "confirm": _elsewhere(series.confirm)} if series.unsure else {}
     return row | ({"flips": series.flips} if series.flips else {})
@@ -230,9 +232,9 @@ def still(overview: Overview) -> Spec | None:
 
 def _drawn(row: dict[str, Any], machine: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of the layers of one panel, as the page's script makes them."""
-    last = row["changes"][-1]
+    main = row["changes"][row["main"]]
     newest = f"{digits(row['values'][-1])} {row['unit']}"
-    panel = f"{row['name']}\n{row['title']} {newest}, {last['text']} {last['kind']} at {machine['commits'][last['at']]}"
+    panel = f"{row['name']}\n{row['title']} {newest}, {main['text']} {main['kind']} at {machine['commits'][main['at']]}"
     spikes, middle = set(row["spikes"]), (row["at"][0] + row["at"][-1]) / 2
     rows = [
         {"what": "spike" if place in spikes else "point", "at": at, "value": value}

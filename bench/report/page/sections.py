@@ -131,17 +131,31 @@ SECTIONS = (
     ),
     Section(
         "batch",
-        "Over the batch",
-        "What a larger [[batch]] buys, and what it takes: [[throughput]], [[p50]] latency and [[memory]]. Where "
-        "throughput bends, the machine is full. Upright lines are the [[interval]] over [[round]]s where there are "
-        "several, else of one process. A line breaks where a batch was not measured.",
-        (
-            Chart("batch", f"Throughput over the batch, {LINES}", charts.batch, several("batch", "family")),
-            Chart("latency", f"p50 latency over the batch, {LINES}", charts.latency, several("batch", "family")),
-            Chart("batch-memory", f"Memory over the batch, {LINES}", charts.batch_memory, OVER_BATCH),
-        ),
+        "Throughput over batch",
+        "What a larger [[batch]] buys; where a line bends, the machine is full. Upright lines are the [[interval]] "
+        "over [[round]]s where there are several, else of one process. A line breaks where a batch was not measured.",
+        (Chart("batch", f"Throughput over the batch, {LINES}", charts.batch, several("batch", "family")),),
         "two batches of a model",
         "bench run headline",
+    ),
+    Section(
+        "latency",
+        "Latency over batch",
+        "How long a larger [[batch]] takes: [[p50]], with its [[interval]].",
+        (Chart("latency", f"p50 latency over the batch, {LINES}", charts.latency, several("batch", "family")),),
+        "two batches of a model",
+        "bench run headline",
+        "latency",
+    ),
+    Section(
+        "batch-memory",
+        "Memory over batch",
+        "What a larger [[batch]] takes: the peak [[memory]] of the process, and beside it what the device "
+        "has, as a dashed line where that is near.",
+        (Chart("batch-memory", f"Memory over the batch, {LINES}", charts.batch_memory, OVER_BATCH),),
+        "peaks of memory at two batches of a model",
+        "bench run headline",
+        "memory",
     ),
     Section(
         "depth",

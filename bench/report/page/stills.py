@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 from math import ceil
 from pathlib import Path
@@ -30,6 +31,7 @@ from bench.report.page.settings import Setting
 
 SOFTWARE = ("torch", "onnxruntime", "onnxruntime-gpu", "openvino")  # that a picture names where it was used
 WIDE = {"bold": 0.58, "normal": 0.52}  # of a letter, in parts of its size: what few fonts exceed on average
+SLIDE_BARS = 24
 LEAST, MOST = 90, 1200  # pixels that a panel may get
 
 
@@ -101,7 +103,8 @@ def save_stills(folders: Iterable[str | Path], target: Path) -> list[Path]:
     data = gather(folders)
     files = []
     for name, picture, source in (*_answers(data.settings[0]), *_charts(data)):
-        for frame in FRAMES:
+        # more bars than a slide has room for are pictures of documents alone
+        for frame in FRAMES if picture.spec.get("usermeta", {}).get("bars", 0) <= SLIDE_BARS else FRAMES[1:]:
             svg = framed(picture, source, frame)
             png = vl_convert.svg_to_png(svg, scale=frame.dense)
             for suffix, content in ((".svg", svg.encode()), (".png", png)):
@@ -137,6 +140,8 @@ def _picture(name: str, spec: Spec, panels: list[Rows], opened: dict[str, str]) 
     still = deepcopy(spec) | {"datasets": {meta["dataset"]: rows}, "columns": len(panels)}
     bars = max(len({row[meta["line"]] for row in panel}) for panel in panels)
     still["usermeta"] |= {"panels": len(panels), "bars": bars}
+    if step := meta.get("step"):
+        still["spec"]["height"] = step * bars
     still["config"]["legend"] |= {"layout": {"top": {"direction": "vertical", "anchor": "start"}}}
     words = [word for axis, word in opened.items() if axis not in meta["free"]]
     words += [f"the {meta['most']} fastest, and eager"] * bool(meta["most"])
@@ -201,7 +206,7 @@ def framed(picture: Picture, source: str, frame: Frame) -> str:
     top += frame.small / 2
     room = frame.width - 2 * frame.margin
     high = (frame.height - top - foot - frame.margin / 2) / frame.scale if frame.height else 0.0
-    drawing, width, height = fitted(picture.spec, room / frame.scale, high, frame.mode)
+    drawing, width, height = fitted(json.dumps(shown(picture.spec)), room / frame.scale, high)
     scale = min(frame.scale, room / width, *([high * frame.scale / height] if high else []))
     bottom = frame.height - foot - frame.margin / 2 if frame.height else top + height * scale
     below, end = frame.written(picture.legend, frame.small, bottom)
@@ -211,22 +216,27 @@ def framed(picture: Picture, source: str, frame: Frame) -> str:
         f'viewBox="0 0 {frame.width} {whole}"><title>{escape(shown(picture.finding))}</title>'
         f'<rect width="{frame.width}" height="{whole}" fill="{look.COLOURS["paper"][frame.mode]}"/>{head}{of}{below}'
         f'<svg x="{frame.margin}" y="{top:.1f}" width="{width * scale:.1f}" height="{height * scale:.1f}" '
-        f'viewBox="0 0 {width:g} {height:g}">{drawing}</svg></svg>\n'
+        f'viewBox="0 0 {width:g} {height:g}">{look.coloured(drawing, frame.mode)}</svg></svg>\n'
     )
 
 
-def fitted(spec: Spec, width: float, height: float, mode: int) -> tuple[str, float, float]:
-    """Return what stands inside the SVG of a chart whose panels grow to a width and, unless 0, a height; its size."""
-    still = look.with_colours(deepcopy(spec), mode)
+@lru_cache(maxsize=2)  # light and dark differ in the variables' values alone
+def fitted(spec: str, width: float, height: float) -> tuple[str, float, float]:
+    """Return what stands inside the SVG of a chart whose panels grow to a width and, unless 0, a height; its size.
+
+    Its colours are still variables.
+    """
+    still = json.loads(spec)
     still["config"]["font"] = look.STILL_FONT
-    view = still.get("spec", still)
-    meta, columns = still.get("usermeta", {}), still.get("columns", 1)
+    view, meta, columns = still.get("spec", still), still["usermeta"], still.get("columns", 1)
     rows = ceil(meta.get("panels", 1) / columns)
     svg, wide, high = _drawn(still)
     for _ in range(2):  # the second time, as an axis may have other labels in another size
         view["width"] = _grown(view["width"], (width - wide) / columns)
         if height and isinstance(view["height"], dict):
             view["height"]["step"] = max(12, min(48, view["height"]["step"] + (height - high) / rows / meta["bars"]))
+        elif height and (step := meta.get("step")):
+            view["height"] = max(step * meta["bars"], _grown(view["height"], (height - high) / rows))
         elif height:
             view["height"] = _grown(view["height"], (height - high) / rows)
         svg, wide, high = _drawn(still)
@@ -240,7 +250,7 @@ def _grown(pixels: int, by: float) -> int:
 def _drawn(still: Spec) -> tuple[str, float, float]:
     import vl_convert
 
-    svg = vl_convert.vegalite_to_svg(json.dumps(shown(still)), show_warnings=False)
+    svg = vl_convert.vegalite_to_svg(json.dumps(still), show_warnings=False)
     head = re.match(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"[^>]*>(?:<rect width[^>]*/>)?', svg)
     assert head, svg[:200]
     return svg[head.end() :].removesuffix("</svg>"), float(head[1]), float(head[2])

@@ -102,7 +102,8 @@ HEADINGS = {
     "over the commits": "Its values in the order of the commits, on their levels; a cross where it got worse, a ring "
     "where it got better.",
     "newest": "Its value at the newest commit that has one: the median of the rounds.",
-    "last change": "The level after it over the level before, less 1, and its 95 % interval.",
+    "change": "The level after it over the level before, less 1, and its 95 % interval: of the newest change for the "
+    "worse that is news, else of the newest.",
     "at commit": "The first commit with the new level, and the day on which that was first measured.",
     "how sure": "p: the chance of such a change by the noise of the series alone, corrected for all series and all "
     "commits.",

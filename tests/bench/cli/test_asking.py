@@ -62,7 +62,7 @@ def test_a_bare_list_shows_all_that_can_be_named_and_why_some_does_not_run() -> 
     assert "no fp8 form" in by_name["fp8"]["reason"]
     text = invoke("list").stdout
     assert all(name in text for name in by_name)
-    assert max(map(len, text.splitlines()[:-1])) <= 80
+    assert max(len(line) for line in text.splitlines() if line.startswith(("runs", "skipped"))) <= 80
 
 
 @pytest.mark.parametrize("command", ["run", "verify"])

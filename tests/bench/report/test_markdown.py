@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -149,3 +150,15 @@ def test_a_block_of_no_kind_says_which_there_are(checkout: Path) -> None:
     (checkout / "README.md").write_text("<!-- bench: shrot results/mine -->\n<!-- /bench -->\n")
     with pytest.raises(StoreError, match="no block is of the kind 'shrot'; there are short, gpu"):
         splice(checkout)
+
+
+def test_the_name_of_a_machine_is_text_in_a_short_table(tmp_path: Path, record: Make, here: dict[str, Any]) -> None:
+    environment = here | {"cpu": {"name": "<img src=x> | \x1b[31m", "cores": 2}}
+    with (store := Store(tmp_path / "results" / "mine")).writing():
+        store.append(record("resnet50/eager/fp32/b1/i224/stream", environment=environment))
+    (tmp_path / "README.md").write_text(SHORT)
+    splice(tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "&lt;img src=x> \\|" in text
+    assert "<img" not in text
+    assert "\x1b" not in text

@@ -32,7 +32,11 @@ function filterOf(axis) {
     const only = make("button", { type: "button", class: "only", "aria-label": `only ${nameOf(axis, value)}`, onclick: () => set((other) => other === value) }, "only");
     return make("div", {}, make("label", {}, boxes[place], nameOf(axis, value)), only);
   });
-  const details = make("details", { class: "axis", "data-axis": axis, ontoggle: () => { fresh = true; } }, summary, make("div", { role: "group", "aria-label": axis }, quick, ...lines));
+  const list = make("div", { role: "group", "aria-label": axis }, quick, ...lines);
+  const details = make("details", { class: "axis", "data-axis": axis, ontoggle: () => {
+    fresh = true;
+    list.style.top = innerWidth > 640 ? "" : `${summary.getBoundingClientRect().bottom + 6}px`; // where the list is fixed
+  } }, summary, list);
   showChoice();
   return details;
 }

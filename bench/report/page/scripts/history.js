@@ -27,6 +27,9 @@ function markOf(kind) {
   return svgOf("svg", { class: "mark", viewBox: "0 0 12 12", width: 12, height: 12, "aria-hidden": "true" }, shapeOf(kind, 6, 6));
 }
 
+// what moved this series with all others of its machine
+const movesOf = (series) => machines.get(series.machine).moves.filter((move) => move.metrics.includes(series.metric));
+
 // values over commits: each as a point of a thin line, the levels, and the changes above
 function sparkline(series) {
   const width = 168, height = 40, top = 11, edge = 5;
@@ -45,9 +48,10 @@ function sparkline(series) {
     const at = x(change.at - 0.5);
     return [svgOf("path", { class: `edge ${change.kind}`, d: `M${round(at)},${top}V${height}` }), shapeOf(change.kind, at, 5)];
   });
+  const moves = movesOf(series).map(({ at }) => svgOf("path", { class: "edge all", d: `M${round(x(at - 0.5))},${top}V${height}` }));
   const said = `${many(series.values.length, "commit")}, from ${digits(series.values[0])} to ${digits(series.values.at(-1))} ${series.unit}`;
   return svgOf("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": said },
-    svgOf("path", { class: "level", d: levels }), svgOf("polyline", { points: line }), ...changes);
+    svgOf("path", { class: "level", d: levels }), svgOf("polyline", { points: line }), ...moves, ...changes);
 }
 
 // ---- the table
@@ -61,7 +65,7 @@ function historyTable() {
   const hidden = all.filter((one) => one.kind === "worse" && !shown(one)).length;
   closeChart();
   byId("history-finding").textContent = `${historyFinding(series)}${hidden ? ` ${hidden} more got worse in what the filters leave out.` : ""}`;
-  const titles = ["case", "over the commits", "newest", "last change", "at commit", "how sure"];
+  const titles = ["case", "over the commits", "newest", "change", "at commit", "how sure"];
   const heads = titles.map((title) => make("th", { scope: "col", class: title === "newest" ? "n" : null }, term(title, data.headings[title])));
   const bodies = Object.keys(HEADS).map((kind) => historyGroup(kind, series.filter((one) => one.kind === kind)));
   element.replaceChildren(make("thead", {}, make("tr", {}, ...heads)), ...bodies.filter(Boolean));
@@ -94,8 +98,8 @@ function historyFinding(series) {
   const over = `over ${many(commits.length, "commit")}, ${days[0]} to ${days.at(-1)}`;
   const count = `${series.length} series ${over}: `;
   const most = (some) => {
-    const size = (one) => Math.abs(Math.log1p(one.changes.at(-1).size));
-    const one = some.reduce((a, b) => (size(b) > size(a) ? b : a)), change = one.changes.at(-1);
+    const size = (one) => Math.abs(Math.log1p(one.changes[one.main].size));
+    const one = some.reduce((a, b) => (size(b) > size(a) ? b : a)), change = one.changes[one.main];
     return `${some.length > 1 ? "the most " : ""}${one.name}, ${one.title} ${change.text} at ${commits[change.at]}`;
   };
   if (!worse.length && !better.length) return `${count}no change was found.`;
@@ -104,10 +108,10 @@ function historyFinding(series) {
 }
 
 function historyRow(series) {
-  const { commits, days } = machines.get(series.machine), change = series.changes.at(-1);
+  const { commits, days } = machines.get(series.machine), change = series.changes[series.main];
   const name = make("button", { type: "button", class: "name", "aria-expanded": "false" }, ...series.name.split("/").flatMap((word, place) => (place ? ["/", make("wbr"), word] : [word])));
-  const earlier = series.changes.length - 1;
-  const sure = [change?.sure, series.unsure, change?.marks, earlier > 0 && `${many(earlier, "change")} before it`, series.flips && `flips between two levels, ${series.flips} times`].filter(Boolean).join("; ");
+  const others = series.changes.length - 1;
+  const sure = [change?.sure, series.unsure, change?.marks, others > 0 && `${many(others, "other change")} in its chart`, series.flips && `flips between two levels, ${series.flips} times`].filter(Boolean).join("; ");
   const last = change ? [make("span", { class: change.kind }, markOf(change.kind), ` ${change.text} ${change.kind}`), make("small", {}, change.interval)] : ["-"];
   const row = make("tr", { class: "series" },
     make("td", { class: "case" }, name, make("small", {}, series.title)),
@@ -177,7 +181,7 @@ function seriesSpec(series, width) {
 
 // the rows of the chart's layers: points and spikes with their rounds, levels, changes, and moves of all series
 function seriesRows(series) {
-  const { commits, days, software, moves } = machines.get(series.machine);
+  const { commits, days, software } = machines.get(series.machine);
   const said = new Map(series.changes.map((change) => [change.at, `${change.text} ${change.kind}, ${change.sure}`]));
   const levelAt = (place) => series.levels.find(([first, last]) => first <= place && place <= last)[2];
   const points = series.values.map((value, place) => {
@@ -188,7 +192,7 @@ function seriesRows(series) {
   });
   const intervals = (series.lows ?? []).flatMap((low, place) => (low === null ? [] : [{ what: "round", at: series.at[place], low, high: series.highs[place] }]));
   const levels = series.levels.map(([first, last, value]) => ({ what: "level", at: series.at[first] - 0.3, until: series.at[last] + 0.3, value }));
-  const all = moves.filter((move) => move.metrics.includes(series.metric)).map((move) => ({ ...move, kind: "all", text: `${move.text}, as all` }));
+  const all = movesOf(series).map((move) => ({ ...move, kind: "all", text: `all ${move.text} in time` }));
   const middle = (series.at[0] + series.at.at(-1)) / 2;
   const changes = [...series.changes, ...all].sort((a, b) => a.at - b.at).map(({ at, kind, text }, place) => ({
     what: "change", at: at - 0.5, kind, text: kind === "all" ? text : `${text} ${kind}`, late: at > middle, row: -8 - 14 * (place % 2),

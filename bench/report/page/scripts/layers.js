@@ -66,7 +66,7 @@ if (layerSection) {
 
   whenChanged.push(() => {
     const visible = data.rows.layers.filter(shown);
-    says.replaceChildren(...visible.filter((row) => row.says).map((row) => make("li", {}, row.says)));
+    says.replaceChildren(...[...new Set(visible.map((row) => row.says))].map((words) => make("li", {}, words)));
     const panels = [...new Set(visible.map((row) => row.panel))];
     const chosen = panels.includes(choice.value) ? choice.value : panels[0];
     choice.replaceChildren(...panels.map((panel) => make("option", { selected: panel === chosen }, panel)));

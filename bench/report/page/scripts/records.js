@@ -35,7 +35,7 @@ function tree(value) {
 function openCase(row) {
   const seen = new Set(["variant", "prec", "batch"]);
   const numbers = Object.values(data.views).flatMap(({ columns }) => columns.flatMap(({ title, at, words }) => {
-    const cell = data.cells[at][row.id], name = `${title} ${at}`;
+    const cell = data.cells[at][row.id], name = `${title} ${cell}`;
     if (cell === "-" || seen.has(title) || seen.has(name)) return [];
     seen.add(name);
     return [make("div", {}, make("dt", {}, term(title, words)), make("dd", {}, cell))];
@@ -48,7 +48,7 @@ function openCase(row) {
   });
   byId("one-case").replaceChildren(
     make("form", { method: "dialog" }, make("button", { class: "more" }, "close")),
-    make("h2", { id: "one-case-title" }, row.case), make("p", { class: "soft" }, [row.way, `rounds: ${row.rounds}`].join("; ")),
+    make("h2", { id: "one-case-title" }, ...row.case.split("/").flatMap((word, place) => (place ? ["/", make("wbr"), word] : [word]))), make("p", { class: "soft" }, [row.way, `rounds: ${row.rounds}`].join("; ")),
     make("dl", { class: "numbers-of" }, ...numbers), make("h3", {}, "Its records"), ...folds);
   byId("one-case").showModal();
 }

@@ -16,10 +16,13 @@ class Text(NamedTuple):
     y: float
     size: float
     anchor: str
+    upright: bool = False
 
     @property
     def box(self) -> tuple[float, float, float, float]:
         width = LETTER * self.size * len(self.words)
+        if self.upright:
+            return self.x - self.size, self.y - width / 2, self.x, self.y + width / 2
         left = self.x - {"start": 0.0, "middle": width / 2, "end": width}[self.anchor]
         return left, self.y - 0.8 * self.size, left + width, self.y + 0.2 * self.size
 
@@ -40,7 +43,8 @@ def _texts(element: ElementTree.Element, x: float, y: float, scale: float) -> It
     if element.tag.endswith("}text"):
         size = float(re.sub("px$", "", element.get("font-size", "11px")))
         x, y = x + scale * float(element.get("x", "0")), y + scale * float(element.get("y", "0"))
-        yield Text("".join(element.itertext()), x, y, scale * size, element.get("text-anchor", "start"))
+        upright = "rotate(-90)" in element.get("transform", "")
+        yield Text("".join(element.itertext()), x, y, scale * size, element.get("text-anchor", "start"), upright)
     for inner in element:
         yield from _texts(inner, x, y, scale)
 

@@ -166,7 +166,7 @@ def test_the_still_has_the_finding_and_what_got_worse_first(tmp_path: Path, reco
     overview = gather(nights(tmp_path, record, here, SLOWER)).overview
     spec = still(overview)
     assert spec is not None
-    assert " ".join(spec["title"]["text"]) == overview.finding
+    assert "24 commits in order, 2026-03-01 to 2026-03-24" in spec["description"]
     assert "The worst: resnet18/compile/fp32/b1/i224/stream, " in overview.finding
     panels = list(dict.fromkeys(row["panel"] for row in spec["data"]["values"]))
     assert len(panels) == 4

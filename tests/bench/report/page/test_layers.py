@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from bench.errors import StoreError
 from bench.plans.case import Case
-from bench.report.layers.roofs import HEIGHT, LETTER, LINE, NO_ROOFS, WIDTH
+from bench.report.layers.roofs import LETTER, LINE, NO_ROOFS, SIZES
 from bench.report.layers.rows import MOST
 from bench.report.page import sections
 from bench.report.page.data import PageData, gather
@@ -134,6 +134,7 @@ def test_of_many_layers_the_rest_of_a_stage_is_its_mean_and_no_time_is_lost(made
         of = [row for row in data.layers if (row["model"], row["variant"]) == ("resnet152", variant)]
         bars = [row for row in of if row["kind"] == "bar" and "ms" in row]
         assert len(bars) <= MOST + 6
+        assert any(row["layer"].startswith("layer3: 10") for row in bars)
         counts = [int(row["layer"].split()[1]) if row.get("rest") else 1 for row in bars]
         whole = sum(row["ms"] for row in of if row["kind"] == "layer")
         assert sum(row["ms"] * count for row, count in zip(bars, counts, strict=True)) == pytest.approx(whole, rel=1e-3)
@@ -150,8 +151,8 @@ def test_names_under_the_roofs_lie_on_no_other(made_up: Path) -> None:
     assert len(panels) == 4
     frames = {row["panel"]: row for row in gather([made_up]).layers if row.get("frame_x")}
     for panel, rows in panels.items():
-        for width in (WIDTH, 420, 760):
-            boxes = [named_box(row, frames[panel], width) for row in rows]
+        for size in SIZES:
+            boxes = [named_box(row, frames[panel], *size) for row in rows]
             for one in boxes:
                 others = [other for other in boxes if other is not one]
                 assert not any(
@@ -159,16 +160,14 @@ def test_names_under_the_roofs_lie_on_no_other(made_up: Path) -> None:
                     for other in others
                 )
                 assert one[0] >= 0
-                assert one[1] <= width
+                assert one[1] <= size[0]
 
 
-def named_box(row: dict[str, Any], frame: dict[str, Any], width: int) -> tuple[float, float, float, float]:
+def named_box(row: dict[str, Any], frame: dict[str, Any], width: int, height: int) -> tuple[float, float, float, float]:
     """Left, right, top and bottom of a name, as Vega places it."""
-    from math import log
-
     (low, high), (bottom, top) = frame["frame_x"], frame["frame_y"]
     x = width * log(row["intensity"] / low) / log(high / low) + row["dx"]
-    y = HEIGHT * (1 - log(row["rate"] / bottom) / log(top / bottom)) + row["dy"]
+    y = height * (1 - log(row["rate"] / bottom) / log(top / bottom)) + row["dy"]
     letters = LETTER * len(row["named"])
     left = x - {"left": 0, "right": letters, "center": letters / 2}[row["align"]]
     return left, left + letters, y - LINE / 2, y + LINE / 2
@@ -210,11 +209,12 @@ def test_the_charts_of_layers_draw_without_a_warning_and_have_stills(
         text = json.dumps(spec | {"datasets": {"layers": data.layers}})
         vl_convert.vegalite_to_vega(text, vl_version="6.4", show_warnings=True)
     assert "WARN" not in "".join(capfd.readouterr())
-    names = {path.name for path in save_stills([made_up], tmp_path / "stills")}
-    assert {f"{name}.{suffix}" for name in CHARTS for suffix in ("svg", "png")} <= names
-    svg = (tmp_path / "stills" / "layers.svg").read_text()
-    assert "layer3: 103 others" in svg
-    assert len(re.findall(r">outlined: ", svg)) == 4
+    files = {path.name: path for path in save_stills([made_up], tmp_path / "stills")}
+    assert {f"{name}-light.{suffix}" for name in CHARTS for suffix in ("svg", "png")} <= files.keys()
+    svg = files["layers-light.svg"].read_text()
+    assert "layer3: 13 others" in svg
+    assert "layers-slide.svg" not in files  # so many bars are no slide
+    assert ">outlined: " in svg
 
 
 def test_a_kernel_of_any_name_is_text(swept: Path, here: dict[str, Any]) -> None:

@@ -20,7 +20,8 @@ pytest.importorskip("vl_convert")
 def test_only_sections_that_the_records_fill_appear_and_the_others_say_what_would(swept: Path) -> None:
     data = gather([swept])
     shown = [section.name for section in sections.SECTIONS if section.draw(data)]
-    assert shown == ["front", "batch", "depth", "precision", "memory", "cold", "noise", "rounds"]
+    over_batch = ["batch", "latency", "batch-memory"]
+    assert shown == ["front", *over_batch, "depth", "precision", "memory", "cold", "noise", "rounds"]
     assert "Energy needs energy" in quick()
     assert "<code>bench run energy</code>" in quick()
     assert 'id="chart-energy"' not in quick()

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from bench.machine.environment import ROOT
-from bench.report.page import look, stills
+from bench.report.page import answers, look, stills
+from bench.report.page.data import gather
+from tests.bench.report.page import drawings
+from tests.bench.report.page.sweeps import Make, stored
 
 pytest.importorskip("vl_convert")
 QUICK = ROOT / "results" / "cpu-quick"
 
 
 def texts(svg: str) -> list[str]:
-    return [
-        "".join(element.itertext()) for element in ElementTree.fromstring(svg).iter() if element.tag.endswith("}text")
-    ]
+    return [text.words for text in drawings.texts(svg)]
+
+
+def slides(folder: Path) -> dict[str, str]:
+    """The slide of each picture of a folder."""
+    data = gather([folder])
+    pictures = [*stills._answers(data.settings[0]), *stills._charts(data)]
+    return {name: stills.framed(picture, source, stills.SLIDE) for name, picture, source in pictures}
 
 
 def test_pictures_of_a_document_are_light_and_dark_and_equal_records_give_equal_bytes() -> None:
@@ -35,7 +44,69 @@ def test_pictures_of_a_document_are_light_and_dark_and_equal_records_give_equal_
 
 def test_the_answer_has_a_bar_a_variant_with_its_speed_and_names_ties_as_ties() -> None:
     words = texts(stills.readme_pictures(QUICK)["answer-light.svg"].decode())
-    assert words[0] == "compile-max/bf16 and library-fused/bf16 run resnet50 equally fast (batch 1)"
+    assert words[0].startswith("compile-max/bf16 and library-fused/bf16 run resnet50 equally fast (batch 1)")
     assert next(text for text in words if text.startswith("92.80")).endswith("1.76 times eager/bf16\u2002\u2002≈")
     assert {"eager/bf16", "onnxruntime/fp32"} <= set(words)  # each in its best precision
     assert "eager/fp32" not in words
+
+
+def test_a_slide_is_wide_says_its_finding_and_source_and_can_be_read_from_the_back(swept: Path) -> None:
+    drawn = slides(swept)
+    assert {"answer", "heat", "front", "batch", "latency", "depth", "memory", "cold", "rounds"} <= set(drawn)
+    for name, svg in drawn.items():
+        tree = ElementTree.fromstring(svg)
+        assert (tree.get("width"), tree.get("height")) == ("1280", "720")
+        title, *others = drawings.texts(svg)
+        assert title.size >= 28
+        assert min(text.size for text in others) >= 19.5, (name, min(others, key=lambda text: text.size))
+        for text in (title, *others):
+            left, top, right, bottom = text.box
+            assert left > -60, (name, text)  # of a box that is wider than the text
+            assert right < 1340, (name, text)
+            assert top > 0, (name, text)
+            assert bottom < 720, (name, text)
+        assert any("2026" in text.words or "2025" in text.words for text in others), name
+
+
+def test_the_heat_map_has_the_ratios_of_the_rows_their_marks_and_what_failed(tmp_path: Path, record: Make) -> None:
+    speeds = {"eager": 1.0, "compile": 1.5, "fused": 3.0}
+    made = [
+        record(f"resnet50/{v}/fp32/b{b}/i224/stream", ms=6 * b / gain, round=n)
+        for v, gain in speeds.items()
+        for b in (1, 8)
+        for n in range(6)
+    ]
+    lost = record("resnet50/compile/fp32/b8/i224/stream", status="crash", reason="signal 11", latency_ns=[])
+    made = [one for one in made if (one.case.variant, one.case.batch) != ("compile", 8)]
+    folder = stored(tmp_path / "heat", [*made, lost])
+    picture = answers.heat(gather([folder]).settings[0])
+    assert picture
+    cells = {(cell["variant"], cell["batch"]): cell for cell in picture.spec["datasets"]["cells"]}
+    assert cells["compile", 1]["text"] == "1.50"
+    assert cells["compile", 8]["mark"] == "✗"
+    assert cells["fused", 1]["colour"] == "var(--hf4)"
+    assert cells["fused", 1]["mark"] == "★"
+    assert cells["eager", 1]["colour"] == "var(--panel)"
+    assert "★ fastest" in picture.legend
+    assert "✗ failed" in picture.legend
+
+
+def test_the_fastest_lines_are_kept_and_eager_with_them() -> None:
+    rows = [{"id": n, "way": f"w{n}", "variant": "eager" if n > 3 else "fused", "rank": n} for n in range(1, 6)]
+    kept = stills.fastest_lines(rows, "way", 3)
+    assert [row["id"] for row in kept] == [1, 2, 4]
+    assert stills.fastest_lines(rows, "way", 0) == rows
+
+
+def test_a_finding_is_of_the_rows_that_are_drawn(swept: Path) -> None:
+    said = {name: drawings.texts(svg)[0].words for name, svg in slides(swept).items()}
+    assert said["front"].startswith("resnet18: from")
+    # times of the sweep: (1 + batch) for a batch, and 3 times as long for resnet50
+    assert said["latency"].startswith("Batch 8 takes 4.5")
+    assert said["depth"].startswith("resnet50 takes 3.00 times resnet18")
+    assert said["precision-speed"].startswith("bf16 runs 1.7")
+    assert said["cold"].startswith("The first answer comes after 3.60 s")
+
+
+def test_a_name_that_looks_like_a_colour_stays_text() -> None:
+    assert look.coloured("var(--nothing) var(--ink)", look.LIGHT) == f"var(--nothing) {look.COLOURS['ink'][0]}"
