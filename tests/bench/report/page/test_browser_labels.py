@@ -57,3 +57,16 @@ def test_a_legend_lists_only_what_is_drawn(opened: Callable[..., Shown], page_of
     labels = set(shown.texts(".chart .role-legend-label text")) | set(shown.texts(".chart .role-legend-label"))
     others = {"compile", "compile-max", "compile-aot", "library-fused", "per-layer", "onnxruntime", "onnxruntime-trt"}
     assert labels & others == set()
+
+
+def test_no_chart_is_torn_in_print(opened: Callable[..., Shown], page_of: Callable[[int], Path]) -> None:
+    """Each is lower than a sheet, and kept whole: what does not fit on one begins on the next."""
+    shown = opened(page_of(355), viewport={"width": 703, "height": 1032})  # A4 without its margins
+    draw_all(shown)
+    assert shown.page.pdf(format="A4").startswith(b"%PDF")
+    shown.page.emulate_media(media="print")
+    torn = """[...document.querySelectorAll('figure')].filter(figure => figure.checkVisibility()).filter(figure => {
+        const whole = getComputedStyle(figure).breakInside === 'avoid' && figure.getBoundingClientRect().height <= 1032;
+        return !whole || figure.getBoundingClientRect().right > 704;
+    }).map(figure => [figure.querySelector('.chart').id, ...Object.values(figure.getBoundingClientRect().toJSON())])"""
+    assert shown.look(torn) == []
