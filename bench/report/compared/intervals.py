@@ -38,8 +38,8 @@ MARKS = {
     "": ("variant, geometric mean", "var(--ink)", "var(--ink)", "diamond"),
 }
 # percent of the ticks of a wide axis; of a narrow one they are a step apart
-WIDE = (-90, -75, -50, -25, 0, 50, 100, 300, 900, 2900, 9900)
-STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
+WIDE = (-90, -50, 0, 100, 900, 9900)
+STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def picture(comparison: Comparison, sides: str, suffix: str) -> bytes:
 
 def specification(comparison: Comparison, sides: str) -> Spec:
     """Return the picture in Vega-Lite, with its data and light colours."""
-    changed = {one.metric for one in comparison.of(SLOWER, FASTER)}
-    measured = [name for name in METRICS if any(one.metric == name for one in comparison.verdicts)]
-    metrics = [name for name in measured if name in changed] or measured
+    drawn = [one for one in comparison.verdicts if one.ratio is not None]
+    changed = {one.metric for one in drawn if one.word in (SLOWER, FASTER)}
+    metrics = [name for name in METRICS if name in (changed or {one.metric for one in drawn})]
     rows, cases, variants = rows_of(comparison, metrics[:PANELS])
     notes = [
         sides,

@@ -78,11 +78,15 @@ def _variants(comparison: Comparison, cases: list[str]) -> str:
     compared = {verdict.case for verdict in comparison.verdicts}
     totals, counts = (Counter(Case.parse(case).variant for case in group) for group in (compared, cases))
     texts = [
-        f"{f'all {count}' if count == totals[name] else f'{count} of {totals[name]}'} of {name}"
+        name if totals[name] == 1 else f"{share(count, totals[name])} of {name}"
         for name, count in counts.most_common(MOST_VARIANTS)
     ]
     more = len(counts) - len(texts)
     return ", ".join(texts) + (f", {more} more {plural(more, 'variant')}" if more else "")
+
+
+def share(count: int, of: int) -> str:
+    return f"all {of}" if count == of else f"{count} of {of}"
 
 
 def _size(metric: str, verdicts: list[Verdict]) -> str:
@@ -109,11 +113,10 @@ def _alike(comparison: Comparison) -> str:
     if not past:
         return ""
     one = past[0]
-    share = f"{one.cases} of {one.of}" if one.cases < one.of else f"all {one.of}"
     size = f"{one.metric} {percent_change(one.ratio)} % ({percent_interval(one.low, one.high)})"
     so = "in turns, so not the machine" if one.paired else "the machine, or what they share"
     tells = "" if one.paired else f"; `{command_line('ab', 'BASE', 'HEAD')}` would tell"
-    return f"{share} cases moved alike, {size}: {so}{tells}"
+    return f"{share(one.cases, one.of)} cases moved alike, {size}: {so}{tells}"
 
 
 def _unjudged(comparison: Comparison) -> str:

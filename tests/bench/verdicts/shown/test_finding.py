@@ -75,12 +75,16 @@ def test_more_memory_is_worse_and_not_slower(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 80])
-def test_the_terminal_ends_with_it_and_has_each_case_once_in_its_width(folder: Folder, columns: int) -> None:
+def test_the_terminal_ends_with_it_and_has_each_case_once_in_its_width(
+    folder: Folder, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     head = {case: 10.6 if "compile" in case else 10.0 for case in CASES}
     words = ["compare", str(folder("base", CASES, noise=0.006)), str(folder("head", head, noise=0.006))]
-    result = CliRunner().invoke(app, [*words, "-q"], env={"COLUMNS": str(columns)})
-    lines = result.output.splitlines()
-    last = result.output.rstrip().split("\n\n")[-1]
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # prose is wrapped on a terminal alone
+    result = CliRunner().invoke(app, [*words, "-q"], env={"COLUMNS": str(columns), "NO_COLOR": "1"})
+    output = re.sub(r"\x1b\[[\d;]*m", "", result.output)
+    lines = output.splitlines()
+    last = output.rstrip().split("\n\n")[-1]
     assert last.startswith("Slower: 3 of 6 cases")
     table = lines[: next(place for place, text in enumerate(lines) if text.startswith("  by variant"))]
     for case in head:
