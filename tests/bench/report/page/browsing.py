@@ -34,6 +34,14 @@ class Shown:
     def look(self, script: str, *given: Any) -> Any:
         return self.page.evaluate(script, *given)
 
+    def until(self, script: str) -> None:
+        """Wait until a script is true; Playwright's own way evaluates text in the page, which its policy forbids."""
+        for _ in range(100):
+            if self.look(script):
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"{script} has not come true")
+
 
 def open_page(browser: Any, path: Path, fragment: str = "", **settings: Any) -> Shown:
     """Open a page's file, as any reader's settings have it, and wait until what is in view is drawn."""

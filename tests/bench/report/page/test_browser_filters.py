@@ -140,13 +140,13 @@ def test_the_state_is_in_the_address_and_comes_back(opened: Open, page_of: Pages
     page.wait_for_selector("html[data-drawn]")
     assert (answer_of(shown), page.url, page.locator("#view").input_value()) == (chosen, address, "memory")
     page.go_back()
-    page.wait_for_function("!location.hash.includes('memory')")
+    shown.until("!location.hash.includes('memory')")
     assert page.locator("#view").input_value() != "memory"
     page.go_back()
-    page.wait_for_function("location.hash === ''")
+    shown.until("location.hash === ''")
     assert answer_of(shown) == opening
     page.go_forward()
-    page.wait_for_function("location.hash.includes('resnet18')")
+    shown.until("location.hash.includes('resnet18')")
     assert answer_of(shown) == chosen
     other = opened(page_of(355), address.partition("#")[1] + address.partition("#")[2])
     assert answer_of(other) == chosen
@@ -175,9 +175,8 @@ def test_an_address_of_something_else_opens_the_page_as_ever(opened: Open, page_
 
 
 def test_a_link_to_a_section_works_beside_the_filters(opened: Open, page_of: Pages) -> None:
-    shown = opened(page_of(355), "#cases")
-    shown.page.wait_for_function("document.getElementById('cases').getBoundingClientRect().top < innerHeight")
+    shown = opened(page_of(355), "#batch=8")
     shown.page.locator("nav a", has_text="Failures").click()
-    shown.page.wait_for_function("location.hash.startsWith('#failures')")
+    shown.until("location.hash.startsWith('#failures')")
     look = partial(shown.look, "document.activeElement.id")
     assert look() == "failures"
