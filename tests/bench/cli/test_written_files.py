@@ -120,7 +120,7 @@ def test_what_cannot_be_written_is_a_sentence_before_the_work(name: str, here: P
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a file system that is read-only takes root")
-@pytest.mark.parametrize("name", [*QUICK, *(set(SLOW) - {"acknowledged"})])
+@pytest.mark.parametrize("name", [name for name in (*QUICK, *SLOW) if name != "acknowledged"])
 def test_a_read_only_folder_is_a_sentence_before_the_work(name: str, here: Path) -> None:
     folder = here / "read-only"
     folder.mkdir()

@@ -1,6 +1,13 @@
 // Charts: each is drawn when it comes near the window, and again when the filters have changed since.
 
 const ERRORS = 1; // vega.Error: a panel without values for a layer is a warning, and often so
+const EMBED = { mode: "vega-lite", renderer: "svg", actions: false, ast: true, logLevel: ERRORS, tooltip: { theme: "custom", formatTooltip } };
+
+// What a mark says of itself, without the numbers that it does not have.
+function formatTooltip(value, safe) {
+  const lines = Object.entries(value).filter(([, text]) => !/^(NaN|undefined|null)\b/.test(text));
+  return `<table>${lines.map(([name, text]) => `<tr><td class="key">${safe(name)}</td><td class="value">${safe(text)}</td></tr>`).join("")}</table>`;
+}
 const drawnUnasked = Object.keys(data.charts).filter((name) => !data.charts[name].usermeta.opened); // others wait for a reader
 const pictures = Object.fromEntries(drawnUnasked.map((name) => [name, { panels: PANELS, near: false, stale: true }]));
 
@@ -76,7 +83,7 @@ async function draw(name) {
     spec.datasets = { [dataset]: rows };
     picture.result?.finalize();
     picture.key = key;
-    picture.result = await vegaEmbed(element, spec, { mode: "vega-lite", renderer: "svg", actions: false, ast: true, logLevel: ERRORS, tooltip: { theme: "custom" } });
+    picture.result = await vegaEmbed(element, spec, EMBED);
   }
   const { width, height } = element.querySelector("svg")?.viewBox.baseVal ?? {};
   element.classList.toggle("tall", height > 1.4 * width);
@@ -120,6 +127,7 @@ async function drawNear() {
   drawing = true;
   for (let name; (name = Object.keys(pictures).find((one) => pictures[one].near && pictures[one].stale)); ) {
     await draw(name).catch((error) => console.error(name, error)); // the others are drawn all the same
+    takeAim();
     await new Promise((resolve) => setTimeout(resolve));
   }
   drawing = false;

@@ -146,7 +146,7 @@ async function toggleChart(series, row, button) {
   row.after(below);
   const mine = { button, row: below, view: null };
   opened = mine;
-  const { view } = await vegaEmbed(chart, seriesSpec(series, chart.clientWidth), { mode: "vega-lite", renderer: "svg", actions: false, ast: true, logLevel: ERRORS, tooltip: { theme: "custom" } });
+  const { view } = await vegaEmbed(chart, seriesSpec(series, chart.clientWidth), EMBED);
   if (opened === mine) mine.view = view;
   else view.finalize();
 }

@@ -68,12 +68,18 @@ function writeState(again = false) {
   if (text !== location.hash.slice(1)) history[again ? "replaceState" : "pushState"](null, "", text ? `#${text}` : location.pathname + location.search);
 }
 
+// The section that a link led to stays where it is, while charts above it are drawn, until the reader does something.
+let aim = null;
+const takeAim = () => aim?.scrollIntoView();
+for (const event of ["wheel", "touchstart", "pointerdown", "keydown"]) window.addEventListener(event, () => { aim = null; }, { capture: true, passive: true });
+
 function goTo(id) {
   const target = byId(id);
   if (!target) return;
   if (!target.hasAttribute("tabindex")) target.setAttribute("tabindex", "-1");
   for (let around = target; around; around = around.parentElement) if (around.tagName === "DETAILS") around.open = true;
-  target.scrollIntoView();
+  aim = target;
+  takeAim();
   target.focus({ preventScroll: true });
 }
 
