@@ -9,7 +9,9 @@ function formatTooltip(value, safe) {
   return `<table>${lines.map(([name, text]) => `<tr><td class="key">${safe(name)}</td><td class="value">${safe(text)}</td></tr>`).join("")}</table>`;
 }
 const drawnUnasked = Object.keys(data.charts).filter((name) => !data.charts[name].usermeta.opened); // others wait for a reader
-const pictures = Object.fromEntries(drawnUnasked.map((name) => [name, { panels: PANELS, near: false, stale: true }]));
+// Where charts stand side by side, each has a column of panels.
+const panelsOf = (name) => (byId(`chart-${name}`).closest(".charts").childElementCount > 2 ? PANELS / 2 : PANELS);
+const pictures = Object.fromEntries(drawnUnasked.map((name) => [name, { panels: panelsOf(name), near: false, stale: true }]));
 
 // The lines (or bars) of a panel that are drawn: at most `most`, those with the least `rank` of any of their rows, the
 // first of equals; eager's best takes the last place where it would be left out, as all others are read against it.

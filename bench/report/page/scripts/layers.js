@@ -19,7 +19,7 @@ if (layerSection) {
     { title: "kernels", text: true, words: "What computes it, the longest first", value: (row) => row.kernels },
   ];
   const times = ["time", "floor", "rival", "difference"]; // in the unit of the longest
-  let sortedBy = null, descending = false, limit = PAGE, factor = 1;
+  let sortedBy = null, descending = false, limit = SOME, factor = 1;
 
   layerSection.querySelector(".charts").before(says);
   layerSection.querySelector(".charts").after(

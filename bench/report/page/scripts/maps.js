@@ -97,7 +97,14 @@ function mapTable(family, rows, lost) {
   const body = names.map((name) => make("tr", { class: name === "eager" ? "eager" : null }, make("th", { scope: "row" }, name), ...batches.map((batch) => cell(name, batch))));
   const table = make("table", { class: "map", role: "grid", "aria-label": `${family}: times eager by variant and batch`, onkeydown: moveInMap }, make("thead", {}, head), make("tbody", {}, ...body));
   table.querySelector("tbody td")?.setAttribute("tabindex", "0");
-  return make("div", { class: "of-model" }, make("h3", {}, family), make("div", { class: "scroll" }, table));
+  return make("div", { class: "of-model" }, make("h3", {}, family), make("div", { class: "scroll" }, table), ...skippedWays(missing, names));
+}
+
+// The variants without a row, as all of their cases were skipped; each says why.
+function skippedWays(missing, names) {
+  const skipped = new Map(missing.filter((one) => !names.includes(one.variant)).map((one) => [one.variant, one.reason]));
+  const words = [...skipped].flatMap(([variant, reason], place) => [place ? ", " : "skipped: ", term(variant, reason.trim().split("\n")[0].slice(0, 300))]);
+  return words.length ? [make("p", { class: "soft" }, ...words)] : [];
 }
 
 function mapCell(row, contest) {

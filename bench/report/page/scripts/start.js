@@ -1,5 +1,5 @@
 // What all scripts of the page share; they are parts of one function, in the order of SCRIPTS in document.py.
-const PANELS = 6, PAGE = 50;
+const PANELS = 6, PAGE = 50, SOME = 15; // panels of a chart, rows of a long table and of one beside charts, before a reader wants all
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const axes = ["model", "variant", "precision", "batch", "image", "launch"];

@@ -23,7 +23,7 @@ function columnsOf(name, rows) {
 
 const ROWS = new Map(); // the rows that each table shows, by its id
 function rowsTable(element, note, name, rows, again, columns = columnsOf(name, rows), plain = true) {
-  const limit = ROWS.get(element.id) ?? PAGE;
+  const limit = ROWS.get(element.id) ?? (element.id === "case-table" ? PAGE : SOME);
   const lines = rows.slice(0, limit).map((row) => line(columns, columns.map(({ cell }) => cell(row)), signs.get(row.id) === "★" && plain ? "lead" : null));
   lines.length = rows.length;
   table(element, note, columns, lines, limit, () => { ROWS.set(element.id, Infinity); again(); });
