@@ -93,17 +93,22 @@ def render_markdown(records: list[Record], view: str = "", settle: Settle | None
 
 
 def describe_machine(records: list[Record]) -> str:
-    """Return the machine, the software and the day of records, a line for each that differs but in its pictures."""
-    inputs: dict[tuple[str, str], set[str]] = {}
+    """Return the machine, the software and the days of records: a line for each machine, software and sweep."""
+    sweeps: dict[str, tuple[set[str], set[str]]] = {}
     for record in records:
         if record.status == "ok":
-            inputs.setdefault(_describe_machine(record), set()).add(record.input.get("source", "none"))
-    lines = (f"{sweep}, input {' and '.join(sorted(sources))}; {day}." for (sweep, day), sources in inputs.items())
+            sources, days = sweeps.setdefault(_describe_machine(record), (set(), set()))
+            sources.add(record.input.get("source", "none"))
+            days.add(record.day)
+    lines = (
+        f"{sweep}, input {' and '.join(sorted(sources))}; {' to '.join(dict.fromkeys((min(days), max(days))))}."
+        for sweep, (sources, days) in sweeps.items()
+    )
     return "\n".join(map(markdown_cell, lines))
 
 
-def _describe_machine(record: Record) -> tuple[str, str]:
-    """Return the machine, its software and the sweep, and the day."""
+def _describe_machine(record: Record) -> str:
+    """Return the machine, its software and the sweep."""
     env: Environment = record.environment
     packages = env.get("packages", {})
     runtimes = ("torch", "triton", "onnxruntime-gpu", "onnxruntime", "openvino", "torchao")
@@ -111,7 +116,7 @@ def _describe_machine(record: Record) -> tuple[str, str]:
     software += [f"{name} {packages[name]}" for name in runtimes if name in packages]
     sweep = f"plan `{record.plan.get('name')}`, seed {record.seed}"
     parts = (_computer(record), _word(env.get("system"), 0), ", ".join(software), sweep)
-    return f"Machine: {'; '.join(parts)}", record.day
+    return f"Machine: {'; '.join(parts)}"
 
 
 def _computer(record: Record) -> str:

@@ -23,6 +23,7 @@ from bench.report.page.encoding import (
 
 SQUASHED = 8  # times the most that is used: what the device has is written, where a line so far above would squash all
 THROUGHPUT = "throughput, images/s"
+LABEL = 28  # pixels of a batch written beside the front
 
 
 def latency_axis(rows: Rows, axis: str) -> Spec:
@@ -45,30 +46,35 @@ def front(rows: Rows) -> Spec:
     """
     use, labels = Encodings(rows), Labels("speed", "batch", "family", ["family"])
     base = {"x": latency_axis(rows, "x"), "y": log_axis("speed:Q", THROUGHPUT, "y")}
+    by_front: Spec = {"groupby": ["family", "eight"]}
     best: list[Spec] = [
         {
             "window": [{"op": "max", "field": "speed", "as": "best"}],
             "frame": [None, 0],
             "sort": [{"field": "p50"}, {"field": "speed", "order": "descending"}],
-            "groupby": ["family", "eight"],
-        },
+        }
+        | by_front,
         {"filter": "datum.speed >= datum.best"},
     ]
     band = {"interpolate": "step-after", "strokeWidth": 8, "strokeCap": "round", "stroke": "var(--front)"}
-    following = {"window": [{"op": "lead", "field": "batch", "as": "next"}], "sort": [{"field": "p50"}]}
+    following = {"sort": [{"field": "p50"}], **by_front}
     batches: list[Spec] = [  # each once, where several ways of one batch follow each other
         *best,
-        following | {"groupby": ["family", "eight"]},
+        {"window": [{"op": "lead", "field": "batch", "as": "next"}], **following},
         {"filter": "datum.batch !== datum.next"},
         {"calculate": "'b' + datum.batch", "as": "label"},
+        {"window": [{"op": "lead", "field": "p50", "as": "after"}], **following},
     ]
+    # of labels that would lie over one another the last is shown
+    crowded = f"isValid(datum.after) && abs(scale('x', datum.after) - scale('x', datum.p50)) < {LABEL}"
+    apart = {"opacity": {"condition": {"test": crowded, "value": 0}, "value": 1}}
     layers = [
         layer("line", base | {"order": channel("p50:Q"), "detail": channel("eight:N")}, best, **band),
         use.lines(base, "batch:Q", "run:N"),
         *labels.layers(use, base["x"], base["y"]),
         use.points(base),
         *use.hollow(base),
-        layer("text", base | {"text": channel("label:N")}, batches, dy=-11, fill="var(--ink)"),
+        layer("text", base | apart | {"text": channel("label:N")}, batches, dy=-11, fill="var(--ink)"),
     ]
     transform = [*encoding.named(*encoding.WAY), *encoding.unbroken("batch", "family"), *labels.transform()]
     size: Spec = {"height": 300, "gutter": room(rows), "most": MAX_LINES}

@@ -59,7 +59,8 @@ def panels(
     """Return layers with a panel for each value of a field, which do not share the `independent` scales."""
     text = json.dumps(layers)
     for axis in "xy":  # Vega-Lite's names of the scales
-        text = text.replace(f"domain('{axis}')", f"domain('{'child_' * (axis in independent)}{axis}')")
+        for function in ("domain('", "scale('"):
+            text = text.replace(f"{function}{axis}'", f"{function}{'child_' * (axis in independent)}{axis}'")
     return {
         "data": {"name": dataset},
         "params": [{"name": "ticks", "value": TICKS}],
