@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.report.page.document import render_page
+from tests.bench.report.page.browsing import in_browser
 from tests.bench.report.page.sweeps import Make
 from tests.bench.report.page.test_commits import SLOWER, nights
 
 pytest.importorskip("vl_convert")
-playwright = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here: apt-get install chromium"),
-]
+pytest.importorskip("playwright.sync_api")
+pytestmark = in_browser
 
 
 @pytest.fixture
-def shown(tmp_path: Path, record: Make, here: dict[str, Any]) -> Iterator[Any]:
+def shown(tmp_path: Path, record: Make, here: dict[str, Any], opened: Any) -> Any:
     """The page of a store of nights; what the browser complains of fails the test."""
-    path, complaints = tmp_path / "page.html", list[str]()
+    path = tmp_path / "page.html"
     path.write_text(render_page(nights(tmp_path / "store", record, here, SLOWER, rounds=2)))
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-drawn]", timeout=60_000)
-        yield page
-        browser.close()
-    assert not complaints
+    return opened(path).page
 
 
 def test_a_row_opens_its_chart_by_mouse_and_by_keyboard_and_one_at_a_time(shown: Any) -> None:
