@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WORDS = "Words: docs/GLOSSARY.md."  # the end of every table's legend
+VERDICT_MARKS = {"winner": "★", "tie": "≈", "unknown": "?"}  # of what may be the fastest, wherever rows are shown
 USUAL = 224  # pixels a side, which are left out
 # Characters that act on a terminal or hide text: controls but tab and line feed, bidirectional and zero-width ones,
 # line separators, tags, halves of surrogate pairs

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import Any
 
-NEAR = {"►": ">", "≈": "~"}  # the marks of rows
+NEAR = {"★": ">", "≈": "~"}  # the marks of rows
 
 
 def _near(error: UnicodeError) -> tuple[str, int]:

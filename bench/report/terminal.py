@@ -23,20 +23,20 @@ from bench.report.answer import Contest, Settle, contests_of, describe_fastest, 
 from bench.report.cells import MIB, View
 from bench.report.evidence import describe_choices, describe_gate, describe_reliability, describe_unseen
 from bench.report.rows import Row, group_rows, group_without_speed, largest_batches, model_at, rows_from_records
-from bench.text import plural, visible
+from bench.text import VERDICT_MARKS, plural, visible
 
 LEAST = 6  # columns of a table: the mark, variant, precision, batch and two numbers
 ROWS = 60  # of a table that is printed whole on a terminal, unless all are wanted
 SENTENCES = 6  # contests whose answers are sentences; those of more are a table
 CONTESTS = 30  # rows of that table; for more it has one a model
-FASTEST, AS_FAST, OPEN = "►", "≈", "?"
+SURE = (VERDICT_MARKS["winner"], VERDICT_MARKS["tie"])
 NUMBERS = "of ways that are as fast, the first is named and has the numbers"
 LONG = 1000  # characters of commands, which nobody reads
 PRICE = [column.title for column in (views.AGREE, views.RIGHT, views.LOSS)]
 MEANINGS = {
-    FASTEST: "fastest of its model, batch and launch",
-    AS_FAST: "as fast as the fastest, by their intervals",
-    OPEN: "ahead in this run, but which is fastest cannot be told",
+    VERDICT_MARKS["winner"]: "fastest of its model, batch and launch",
+    VERDICT_MARKS["tie"]: "as fast as the fastest, by their intervals",
+    VERDICT_MARKS["unknown"]: "may be the fastest, which cannot be told",
 }
 
 
@@ -90,13 +90,11 @@ def _print_folder(out: Console, folder: Path | None) -> None:
 
 
 def _marks(contests: Sequence[Contest]) -> dict[Row, str]:
-    """Return the mark of each row that is the fastest of its contest, or as fast as that."""
+    """Return the mark of each row that is the fastest of its contest, is as fast as that, or may be."""
     marks: dict[Row, str] = {}
     for contest in contests:
-        if contest.verdict == "tie":
-            marks |= dict.fromkeys(contest.candidates, AS_FAST)
-        elif winner := contest.winner:
-            marks[winner] = FASTEST
+        if mark := VERDICT_MARKS.get(contest.verdict):
+            marks |= dict.fromkeys(contest.candidates, mark)
     return marks
 
 
@@ -124,7 +122,8 @@ def _print_rows(out: Console, view: View, rows: Sequence[Row], marks: dict[Row, 
             if number:
                 grid.add_row()
             for row in group:
-                grid.add_row(*(Text(cells[row][place]) for place in shown), style="green" if row in marks else None)
+                colour = "green" if marks.get(row) in SURE else None
+                grid.add_row(*(Text(cells[row][place]) for place in shown), style=colour)
         out.print(grid)
         out.print()
     left = _print_left_out(out, titles, shown, least)
@@ -167,12 +166,12 @@ def _print_contests(out: Console, contests: Sequence[Contest]) -> None:
         shown.sort(key=contests.index)
     columns = [views.VS_EAGER, views.P50, *[views.AGREE] * any(contest.bits for contest in shown)]
     titles = ("", "model", "batch", "fastest", views.IMAGES_PER_S.title, *(one.title for one in columns))
-    marks = {"winner": FASTEST, "tie": AS_FAST, "unknown": OPEN, "alone": ""}
     lines = []
     for contest in shown:
         leader, more = contest.leader, len(contest.candidates) - 1 if contest.verdict == "tie" else 0
         name = label(leader.case) + f" ({leader.choices})" * bool(leader.choices) + f", {more} more" * bool(more)
-        line = (marks[contest.verdict], model_at(leader.case), str(leader.case.batch), name, _rate(leader))
+        mark = VERDICT_MARKS.get(contest.verdict, "")
+        line = (mark, model_at(leader.case), str(leader.case.batch), name, _rate(leader))
         lines.append([visible(cell) for cell in (*line, *(one.cell(leader) for one in columns))])
     widths = [max(map(text.width, column)) for column in zip(titles, *lines, strict=True)]
     places = _places_with_room(titles, widths, out.options.max_width)

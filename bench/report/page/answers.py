@@ -15,7 +15,7 @@ from bench.report.page import look
 from bench.report.page.encoding import Spec, channel, layer
 from bench.report.page.settings import Setting, headline
 from bench.report.rows import Row
-from bench.text import at_pixels, digits
+from bench.text import VERDICT_MARKS, at_pixels, digits
 from resnet.variants import VARIANTS
 
 HEAT_STEPS = (1.02, 1.2, 1.5, 2.2)  # the least ratio of each step of colour away from 1
@@ -35,7 +35,7 @@ def mark_of(row: Row, contests: list[Contest]) -> str:
     """Return the mark of a row that is the fastest of its contest, or may be; of most rows nothing."""
     for contest in contests:
         if any(row is one for one in contest.candidates):
-            return look.VERDICTS.get(contest.verdict, "")
+            return VERDICT_MARKS.get(contest.verdict, "")
     return ""
 
 
@@ -132,7 +132,7 @@ def _cell(row: Row, mark: str) -> dict[str, Any]:
         told = ratio.low is None or ratio.high is None or not ratio.low <= 1 <= ratio.high
         colour = f"h{'f' if ratio.value > 1 else 's'}{steps}" if steps and told else "h0"
     name = ", ".join(filter(None, (row.case.variant, row.choices)))
-    best = mark == look.VERDICTS["winner"]
+    best = mark == VERDICT_MARKS["winner"]
     return {
         "variant": name, "batch": row.case.batch, "text": number, "mark": unlike + mark,
         "colour": f"var(--{colour})", "best": best,

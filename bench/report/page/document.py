@@ -28,7 +28,7 @@ from bench.report.page.settings import chooser, depth
 from bench.report.page.words import HEADINGS, MARKS, WORDS, all_columns, column_words, meanings
 from bench.report.rows import Row
 from bench.report.views import VIEWS
-from bench.text import visible
+from bench.text import VERDICT_MARKS, visible
 from resnet.cache import cached_file
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
@@ -123,6 +123,7 @@ def _content(data: PageData, specs: dict[str, Any]) -> dict[str, Any]:
         "views": _views(data, rows),
         "headings": HEADINGS,
         "marks": MARKS,
+        "signs": VERDICT_MARKS,
         "charts": specs,
         "machines": data.overview.machines,
         "machine": [same.machine_label(setting.key) for setting in data.settings],

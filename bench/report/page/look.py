@@ -102,8 +102,7 @@ LIGHT, DARK = 0, 1
 STILL_FONT = "sans-serif"  # whatever a reader's machine has
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', 'DejaVu Sans', Arial, sans-serif"
 
-# beside what is the fastest of its contest, may be, or is among those that cannot be told apart; what they mean
-VERDICTS = {"winner": "★", "tie": "≈", "unknown": "?"}
+# of VERDICT_MARKS
 MEANINGS = {"★": "fastest", "≈": "equally fast", "?": "which of these is fastest cannot be told"}
 
 

@@ -127,12 +127,11 @@ function gainOverEager(won) {
 }
 
 // What the filters' contests make of a row: the fastest for sure, as fast, or maybe.
-const SIGNS = { winner: "★", tie: "≈", unknown: "?" };
 const signs = new Map();
 function sign(contests) {
   signs.clear();
   for (const contest of contests) {
-    for (const row of contest.candidates) signs.set(row.id, SIGNS[contest.verdict] ?? "");
+    for (const row of contest.candidates) signs.set(row.id, data.signs[contest.verdict] ?? "");
   }
   for (const row of data.rows.cases) {
     const of = signs.get(row.id);

@@ -108,7 +108,7 @@ function skippedWays(missing, names) {
 }
 
 function mapCell(row, contest) {
-  const mark = contest ? SIGNS[contest.verdict] ?? "" : "", isEager = row.variant === "eager";
+  const mark = contest ? data.signs[contest.verdict] ?? "" : "", isEager = row.variant === "eager";
   const text = isEager || row.times === undefined ? short(row.speed) : timesText(row.times);
   const open = () => openCase(row);
   return make("td", {
