@@ -29,7 +29,8 @@ WIDTHS = (40, 60, 80, 120)
 QUICK, PRECISIONS = (ROOT / "results" / name for name in ("cpu-quick", "cpu-precisions"))
 # a command that is to be pasted is one line: the terminal breaks it
 PASTED = re.compile(
-    r"To settle it|The table of all|`?\S*\b(?:python -m )?bench |The cases of a plan|  `?\S*(?:python|bin/bench) |.*(: |`)\S*(?:python|bin/bench) "
+    r"To settle it|The table of all|`?\S*\b(?:python -m )?bench |The cases of a plan"
+    r"|  `?\S*(?:python|bin/bench) |.*(: |`)\S*(?:python|bin/bench) "
 )
 COMMANDS = [
     ["list"], ["list", "quick"], ["report", "results"], ["report", "results/accuracy-digits"],
