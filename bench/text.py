@@ -37,7 +37,8 @@ def percent_change(ratio: float, places: int = 1) -> str:
     percent = 100 * (ratio - 1)
     if percent > 1000 or percent < -99:
         return ">+1000" if percent > 0 else "<-99"
-    return f"{percent:+.{places if abs(percent) < 100 else 0}f}"
+    places = places if abs(percent) < 100 else 0
+    return f"{round(percent, places) + 0.0:+.{places}f}"  # never -0.0
 
 
 def percent_interval(low: float, high: float) -> str:
