@@ -133,10 +133,6 @@ function sign(contests) {
   for (const contest of contests) {
     for (const row of contest.candidates) signs.set(row.id, data.signs[contest.verdict] ?? "");
   }
-  for (const row of data.rows.cases) {
-    const of = signs.get(row.id);
-    Object.assign(row, { wins: of === "★", tied: of === "≈", open: of === "?" });
-  }
 }
 
 const SENTENCES = 6;
