@@ -1,8 +1,8 @@
 """Standard output and standard error for any reader: one who leaves, as `| head` does, and one who reads ASCII alone.
 
 What nobody reads is not printed, and a character that the output's encoding lacks is printed as a question mark, or as
-what is near it where rows are told apart by it. Output
-that cannot be written, as to a full disk, is an error in one sentence.
+what is near it where rows are told apart by it. Output that cannot be written, as to a full disk, is an error in one
+sentence.
 """
 
 from __future__ import annotations

@@ -133,11 +133,11 @@ def _numbers(mine: Sequence[JsonObject], theirs: Sequence[JsonObject], whole_us:
     if not theirs:
         return row
     rival_ms, rival_half = _sum(theirs, "us") or 0.0, _sum(theirs, "half_us")
-    difference, told = ms - rival_ms, sure and half is not None and rival_half is not None
+    difference, is_judged = ms - rival_ms, sure and half is not None and rival_half is not None
     row |= {"rival_ms": rival_ms, "difference": difference} | _interval("rival_", rival_ms, rival_half)
     row["percent"] = 100 * difference / rival_ms if rival_ms else None
-    row["sure"] = told and abs(difference) > (half or 0.0) + (rival_half or 0.0)
-    row["behind"] = "?" if not told else "≈" if not row["sure"] else signed(row["percent"]) if mine else ""
+    row["sure"] = is_judged and abs(difference) > (half or 0.0) + (rival_half or 0.0)
+    row["behind"] = "?" if not is_judged else "≈" if not row["sure"] else signed(row["percent"]) if mine else ""
     row["end"] = max(row["end"], rival_ms + (rival_half or 0.0))
     return row
 

@@ -129,8 +129,8 @@ def _cell(row: Row, mark: str) -> dict[str, Any]:
         number = f"{ratio.value:.2f}"
         unlike = "*" * (not over.same_precision) + "^" * (not over.same_launch)
         steps = sum(max(ratio.value, 1 / ratio.value) >= least for least in HEAT_STEPS)
-        told = ratio.low is None or ratio.high is None or not ratio.low <= 1 <= ratio.high
-        colour = f"h{'f' if ratio.value > 1 else 's'}{steps}" if steps and told else "h0"
+        is_apart = ratio.low is None or ratio.high is None or not ratio.low <= 1 <= ratio.high
+        colour = f"h{'f' if ratio.value > 1 else 's'}{steps}" if steps and is_apart else "h0"
     name = ", ".join(filter(None, (row.case.variant, row.choices)))
     best = mark == VERDICT_MARKS["winner"]
     return {

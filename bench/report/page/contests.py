@@ -43,7 +43,7 @@ def settling(setting: Setting) -> dict[str, str]:
     texts = {}
     precisions, launches = (sorted({getattr(case, axis) for case in cases}) for axis in ("precision", "launch"))
     for precision, launch in product(("", *precisions), ("", *launches)):
-        among = setting.within if precision else setting.contests
+        among = (setting.within if precision else []) or setting.contests
         left = [contest for contest in among if precision in ("", contest.leader.case.precision)]
         if text := describe_settling([one for one in left if launch in ("", one.leader.case.launch)], settle):
             texts[f"{precision}/{launch}"] = text

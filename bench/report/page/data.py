@@ -137,19 +137,14 @@ def pack_column(values: list[Any]) -> Any:
 
 
 def _add_rows(data: PageData, place: int, setting: Setting) -> None:
-    verdicts = {id(row): contest.verdict for contest in setting.contests for row in contest.candidates}
     kinds, ids = dict[tuple[Any, ...], int](), dict[int, int]()
     for group in group_rows(setting.rows).values():
-        first: dict[tuple[str, str], Row] = {}  # of a precision and launch
         for rank, row in enumerate(group, 1):
-            case, verdict = row.case, verdicts.get(id(row))
-            kind = kinds.setdefault(
-                (case.model, case.image, case.batch, case.launch, row.choices, bits_of(row)), len(kinds)
-            )
+            case = row.case
+            of = (case.model, case.image, case.batch, case.launch, row.choices, bits_of(row))
             ids[id(row)] = len(data.cases)
-            best = row is first.setdefault((case.precision, case.launch), row)
-            places = {"id": len(data.cases), "setting": place, "rank": rank, "best": best, "contest": kind}
-            places |= {"wins": verdict == "winner", "tied": verdict == "tie", "open": verdict == "unknown"}
+            places = {"id": len(data.cases), "setting": place, "rank": rank}
+            places["contest"] = kinds.setdefault(of, len(kinds))
             data.cases.append(places | rounded(case_row(row)))
             for key, column in COLUMNS.items():
                 data.cells[key].append(column.cell(row))

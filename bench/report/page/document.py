@@ -21,7 +21,10 @@ from typing import Any
 from bench.errors import UnableError
 from bench.plans.case import Case
 from bench.records import same
+from bench.records.speed import LEAST_LEAD
+from bench.report.answer import LAUNCHED, NAMED
 from bench.report.page import look, sections
+from bench.report.page.answers import HEAT_STEPS
 from bench.report.page.contests import opening, settling
 from bench.report.page.data import POINTS, PageData, gather, pack, pack_column
 from bench.report.page.settings import chooser, depth
@@ -124,6 +127,7 @@ def _content(data: PageData, specs: dict[str, Any]) -> dict[str, Any]:
         "headings": HEADINGS,
         "marks": MARKS,
         "signs": VERDICT_MARKS,
+        "rules": {"lead": LEAST_LEAD, "named": NAMED, "launched": LAUNCHED, "steps": HEAT_STEPS},
         "charts": specs,
         "machines": data.overview.machines,
         "machine": [same.machine_label(setting.key) for setting in data.settings],

@@ -24,7 +24,8 @@ def finding(name: str, rows: Rows) -> str:
 
 def number(value: float, digits: int = 3) -> str:
     """Return a number with so many digits: 0.0123, 12.3, 1,230."""
-    return f"{float(f'{value:.{digits}g}'):,.{max(0, digits - 1 - floor(log10(abs(value))))}f}" if value else "0"
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded:,.{max(0, digits - 1 - floor(log10(abs(rounded))))}f}" if value else "0"
 
 
 def span(values: Iterable[float], digits: int = 3) -> str:
@@ -76,7 +77,8 @@ def _batch_memory(rows: Rows) -> str:
 
 
 def _depth(rows: Rows) -> str:
-    _, _, pairs = _pairs(rows, "depth", "way", "batch", "image", "kind")
+    # of one kind of network, as the models are named
+    _, _, pairs = _pairs([row for row in rows if row["kind"] == rows[0]["kind"]], "depth", "way", "batch", "image")
     if not pairs:
         return ""
     times = span(shallow["speed"] / deep["speed"] for shallow, deep in pairs)
@@ -89,7 +91,7 @@ def _over_fp32(field: str, words: str) -> Callable[[Rows], str]:
         ratios: dict[str, list[float]] = defaultdict(list)
         for row in rows:
             base = full.get((row["group"], row["variant"], row["launch"]))
-            if base and base is not row:
+            if base and row["precision"] != "fp32":  # which may be there in several choices
                 ratios[row["precision"]].append(row[field] / base[field])
         said = [f"{precision} {words.format(span(of))}" for precision, of in ratios.items()]
         return ", ".join(said) + " fp32's, way for way" if said else ""

@@ -65,7 +65,7 @@ def _beside(rows: Rows, names: Spec) -> Spec:
     """Return bars of times, the floor dark within, with those of the rival outlined beneath and both intervals."""
     rivals = any(row.get("rival_ms") is not None for row in rows)
     up, down = (-3.5, 5) if rivals else (0, 0)
-    own, other = _of_variant(rows, "variant"), _of_variant(rows, "rival_variant")
+    hue, other = _of_variant(rows, "variant"), _of_variant(rows, "rival_variant")
     x = channel("time:Q", title="time", axis={"labelExpr": SECONDS, "tickCount": 4}, scale={"nice": False}, stack=None)
     # without a floor the whole is dark; what is not there is a bar of no length, as filters would part the scales
     timed = {"condition": {"test": "isValid(datum.ms)", "value": 1}, "value": 0}
@@ -81,8 +81,8 @@ def _beside(rows: Rows, names: Spec) -> Spec:
         {"calculate": "isValid(datum.rival_high) ? datum.rival_high : datum.other", "as": "other_to"},
     ]
     tooltip = [*TIMES, *BESIDE] if rivals else [*TIMES, BESIDE[-1]]
-    bar = {"x": x, "y": names, "fill": own, "stroke": own, "fillOpacity": tint, "opacity": timed, "tooltip": tooltip}
-    dark = {"x": channel("within:Q", stack=None), "y": names, "fill": own, "tooltip": tooltip}
+    bar = {"x": x, "y": names, "fill": hue, "stroke": hue, "fillOpacity": tint, "opacity": timed, "tooltip": tooltip}
+    dark = {"x": channel("within:Q", stack=None), "y": names, "fill": hue, "tooltip": tooltip}
     outlined = {"x": channel("other:Q", stack=None), "y": names, "stroke": other, "opacity": there, "tooltip": tooltip}
     layers = [
         layer("bar", bar, height=8, yOffset=up, strokeWidth=1),
@@ -186,11 +186,11 @@ def floors(rows: Rows) -> Spec:
     names = channel(
         "layer:N", title=None, sort={"field": "far", "op": "min"}, axis={"ticks": False, "labelLimit": GUTTER}
     )
-    own = _of_variant(rows, "variant")
+    hue = _of_variant(rows, "variant")
     x = channel("of_floor:Q", title="% of the floor: 100 % is as fast as the roofs allow", axis=PERCENT, stack=None)
     text = {"x": channel("end:Q"), "y": names, "text": channel("behind:N")}  # beyond the line
     drawn = [
-        layer("bar", {"x": x, "y": names, "fill": own, "tooltip": [*TIMES, *ROOFLINE]}, height=11),
+        layer("bar", {"x": x, "y": names, "fill": hue, "tooltip": [*TIMES, *ROOFLINE]}, height=11),
         _interval(names, "of_low", "of_high", stroke="var(--ink)"),
         layer("tick", {"x": {"datum": 1}, "y": names}, size=encoding.BAR, thickness=1, color="var(--ink)"),
         layer("text", text, **BEHIND),

@@ -1,7 +1,7 @@
 """The colours, shapes and dashes of the charts, for the page in light and dark and for stills.
 
 Charts name colours as CSS variables, so that a page follows the reader's colour scheme, and print, without drawing
-again; `with_colours` replaces the variables for stills. No chart depends on colour alone: a shape, a dash,
+again; `coloured` replaces the variables for stills. No chart depends on colour alone: a shape, a dash,
 lightness or a position says the same, or, of the variants in a chart whose shapes are precisions, the table below it.
 """
 

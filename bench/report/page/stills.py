@@ -127,13 +127,14 @@ def _charts(data: PageData) -> Iterator[tuple[str, Picture, str]]:
             if dataset == "history":
                 if still := overview.still(data.overview):
                     yield name, Picture(still, data.overview.finding, ""), still["description"]
-            elif rows := chosen(spec, data.datasets[dataset], opened if dataset == "cases" else {}):
-                yield name, _picture(name, spec, rows, opened if dataset == "cases" else {}), source
+            elif full := chosen(spec, data.datasets[dataset], opened if dataset == "cases" else {}):
+                yield name, _picture(name, spec, full, opened if dataset == "cases" else {}), source
 
 
-def _picture(name: str, spec: Spec, panels: list[Rows], opened: dict[str, str]) -> Picture:
+def _picture(name: str, spec: Spec, full: list[Rows], opened: dict[str, str]) -> Picture:
     """Return the picture of some panels of a chart, with what its title and the line below it say."""
     meta = spec["usermeta"]
+    panels = [fastest_lines(panel, meta["line"], meta["most"]) for panel in full]
     rows = [row for panel in panels for row in panel]
     still = deepcopy(spec) | {"datasets": {meta["dataset"]: rows}, "columns": len(panels)}
     bars = max(len({row[meta["line"]] for row in panel}) for panel in panels)
@@ -142,7 +143,7 @@ def _picture(name: str, spec: Spec, panels: list[Rows], opened: dict[str, str]) 
         still["spec"]["height"] = step * bars
     still["config"]["legend"] |= {"layout": {"top": {"direction": "vertical", "anchor": "start"}}}
     words = [word for axis, word in opened.items() if axis not in meta["free"]]
-    words += [f"the {meta['most']} fastest, and eager"] * bool(meta["most"])
+    words += [f"the {meta['most']} fastest, and eager"] * (len(rows) < sum(map(len, full)))
     return Picture(
         still,
         finding(name, rows) or spec["description"],
@@ -151,7 +152,7 @@ def _picture(name: str, spec: Spec, panels: list[Rows], opened: dict[str, str]) 
 
 
 def chosen(spec: Spec, rows: Rows, opened: dict[str, str]) -> list[Rows]:
-    """Return the rows of the panels that a still draws: the fullest, each with its fastest lines, as the page does.
+    """Return all rows of the panels that a still draws, the fullest.
 
     Rows of other machines than the first are left out, and of the filters' axes what the page does not open on.
     """
@@ -164,8 +165,7 @@ def chosen(spec: Spec, rows: Rows, opened: dict[str, str]) -> list[Rows]:
         if of_chart and all(row[axis] == value for axis, value in wanted.items()):
             drawn.setdefault(row[meta["panel"]], []).append(row)
     # beside names there is no room for two
-    fullest = sorted(drawn.values(), key=len, reverse=True)[: 2 if meta["gutter"] <= NUMBERS else 1]
-    return [fastest_lines(panel, meta["line"], meta["most"]) for panel in fullest]
+    return sorted(drawn.values(), key=len, reverse=True)[: 2 if meta["gutter"] <= NUMBERS else 1]
 
 
 def fastest_lines(rows: Rows, line: str, most: int) -> Rows:

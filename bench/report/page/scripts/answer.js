@@ -9,7 +9,6 @@ const severalLaunches = valuesOf("launch").length > 1;
 const labelOf = (row) => [row.variant, row.precision, ...(row.launch === "graph" ? ["graph"] : [])].join("/");
 const wayOf = (row) => `${row.variant}/${row.precision}`;
 
-const LEAST_LEAD = 0.02; // over a way that is surely slower, as bench/records/speed.py has it: processes differ by as much
 // The contest of some rows of one kind, which are in the order of their ids.
 function judge(rows) {
   const contest = judgedByPython.get(keyOf(rows.map((row) => row.id)));
@@ -23,7 +22,7 @@ function judge(rows) {
   const why = rows.map((row) => disturbance.get(row.id)).find(Boolean) ?? "";
   const verdict = !others.length ? "alone" : why || candidates.length > 1 ? "unknown" : "winner";
   const gain = leader.variant === "eager" || leader.eight ? undefined : leader.times;
-  const judged = { rows: ordered, candidates, verdict, disturbance: why, gain, eager: gain && leader.eager, own: true };
+  const judged = { rows: ordered, candidates, verdict, disturbance: why, gain, eager: gain && leader.eager, judgedHere: true };
   return { ...judged, text: sentenceOf(judged) };
 }
 
@@ -32,13 +31,13 @@ const rateOf = (row) => `${digits(row.speed)}${row.speed_low === undefined ? "" 
 // A sentence on ways of which Python judged no contest.
 function sentenceOf({ rows, candidates, verdict, disturbance, eager }) {
   const [leader, next] = rows;
-  const head = [`${leader.family}, batch ${leader.batch}`, ...(severalLaunches ? [LAUNCHED[leader.launch]] : []), ...(leader.eight ? [`in ${leader.precision}`] : [])].join(", ");
+  const head = [`${leader.family}, batch ${leader.batch}`, ...(severalLaunches ? [LAUNCHED[leader.launch]] : []), ...(leader.eight ? [`in ${leader.precision}`] : [])].join(", ") + (leader.choices ? ` (${leader.choices})` : "");
   const over = eager ? `, ${eager.replace(/[*^]/g, "")} times ${leader.unlike ? "an eager of another precision or launch" : "eager in its precision and launch"}` : "";
   const ahead = `${labelOf(leader)}, ${rateOf(leader)}${over}`;
   if (verdict === "alone") return `${head}: of the ways chosen only ${ahead}.`;
   if (verdict === "winner") return `${head}: of the ways chosen ${ahead} is ahead; then ${labelOf(next)}, ${rateOf(next)}, by intervals that do not overlap.`;
   if (rows.every((row) => row.disturbed)) return `${head}: which of the ways chosen is fastest cannot be told, as every window was disturbed.`;
-  const why = disturbance ? `as ${disturbance}` : leader.speed_low === undefined ? "as too few windows give no interval" : "as intervals overlap or lie within 2 % of each other";
+  const why = disturbance ? `as ${disturbance}` : leader.speed_low === undefined ? "as too few windows give no interval" : `as intervals overlap or lie within ${100 * LEAST_LEAD} % of each other`;
   const near = candidates.slice(1, 3).map((row) => `${labelOf(row)} (${digits(row.speed)})`);
   if (candidates.length > 3) near.push(`${candidates.length - 3} more`);
   return `${head}: which of the ways chosen is fastest cannot be told, ${why}; ahead in this run was ${ahead}${near.length ? `, then ${near.join(", ")}` : ""}.`;
@@ -55,8 +54,6 @@ function contestsOf(rows) {
   }
   return contests;
 }
-
-const NAMED = 3;
 
 // The headline, word for word as settings.py has it of all ways.
 function headline(contests) {
@@ -101,7 +98,7 @@ function headlineOf(contests) {
     return `${joined([ways.slice(0, -1).join(", "), ways.at(-1)].filter(Boolean))} run ${of} equally fast${share(drawn)} (${at})${gain}${rest}.`;
   }
   if (!wins.size) {
-    if (count("alone") === contests.length) return `Only one way of running ${of} ${contests[0].own ? "is chosen" : "was measured"} (${at}).`;
+    if (count("alone") === contests.length) return `Only one way of running ${of} ${contests[0].judgedHere ? "is chosen" : "was measured"} (${at}).`;
     if (!count("unknown")) return `Several ways run ${of} equally fast (${at}).`;
     const ahead = new Set(contests.filter((contest) => contest.verdict === "unknown").map((contest) => (contest.rows.every((row) => row.disturbed) ? "" : wayOf(contest.rows[0]))));
     const [way] = ahead;
@@ -123,7 +120,7 @@ function gainOverEager(won) {
   const low = gains[0].eager, high = gains.at(-1).eager;
   const marks = { "*": "eager in another precision", "^": "eager with the other launch" };
   const legend = Object.entries(marks).filter(([mark]) => (low + high).includes(mark)).map(([mark, meaning]) => ` (${mark} ${meaning})`).join("");
-  return `: ${low === high ? low : `${low} to ${high}`} times the images per second of ${won.some((contest) => contest.own) ? "eager" : "the best eager"}${legend}`;
+  return `: ${low === high ? low : `${low} to ${high}`} times the images per second of ${won.some((contest) => contest.judgedHere) ? "eager" : "the best eager"}${legend}`;
 }
 
 // What the filters' contests make of a row: the fastest for sure, as fast, or maybe.
@@ -132,10 +129,6 @@ function sign(contests) {
   signs.clear();
   for (const contest of contests) {
     for (const row of contest.candidates) signs.set(row.id, data.signs[contest.verdict] ?? "");
-  }
-  for (const row of data.rows.cases) {
-    const of = signs.get(row.id);
-    Object.assign(row, { wins: of === "★", tied: of === "≈", open: of === "?" });
   }
 }
 
@@ -146,8 +139,8 @@ function answer(contests) {
   const list = (some) => make("ul", { class: "answers" }, ...some.map((contest) => make("li", {}, contest.text)));
   const rest = contests.slice(SENTENCES);
   const more = rest.length ? [make("details", {}, make("summary", {}, `${rest.length} more`), list(rest))] : [];
-  const own = contests.some((contest) => contest.own) ? [make("p", { class: "soft" }, "Of ways that the filters take out of a comparison the rest is judged by the intervals of its own images/s.")] : [];
-  here.querySelector(".sentences").replaceChildren(...(contests.length ? [list(contests.slice(0, SENTENCES)), ...more, ...own] : [make("p", {}, headline(contests))]));
+  const basis = contests.some((contest) => contest.judgedHere) ? [make("p", { class: "soft" }, "Of ways that the filters take out of a comparison the rest is judged by the intervals of its own images/s.")] : [];
+  here.querySelector(".sentences").replaceChildren(...(contests.length ? [list(contests.slice(0, SENTENCES)), ...more, ...basis] : [make("p", {}, headline(contests))]));
   const only = (axis) => (valuesOf(axis).length > 1 && chosen(axis).length === 1 ? chosen(axis)[0] : "");
   const open = contests.some((contest) => contest.verdict === "unknown");
   const settling = open ? data.settling[setting][`${only("precision")}/${only("launch")}`] ?? "" : "";

@@ -46,7 +46,7 @@ if (layerSection) {
     const rows = data.rows.layers.filter((row) => row.kind === "layer" && row.panel === choice.value && shown(row));
     if (sortedBy !== null) {
       const { value } = headings[sortedBy], blank = (row) => value(row) == null;
-      rows.sort((a, b) => blank(a) - blank(b) || compare(value(a), value(b)) * (descending ? -1 : 1));
+      rows.sort((a, b) => blank(a) - blank(b) || compare(value(a), value(b), descending));
     }
     factor = rows.some((row) => row.ms >= 1) ? 1 : 1000;
     const heads = headings.map((heading, place) => ({

@@ -3,7 +3,7 @@ const PANELS = 6, PAGE = 50, SOME = 15; // panels of a chart, rows of a long tab
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const axes = ["model", "variant", "precision", "batch", "image", "launch"];
-const LAUNCHED = { graph: "as a graph", stream: "on a stream" };
+const { lead: LEAST_LEAD, named: NAMED, launched: LAUNCHED, steps: STEPS } = data.rules;
 const off = Object.fromEntries(axes.map((axis) => [axis, new Set()])); // values that are filtered away
 let setting = 0;
 

@@ -34,15 +34,15 @@ const sortKey = (text) => {
   const value = parseFloat(text.replaceAll(",", ""));
   return Number.isNaN(value) ? text : value;
 };
-const compare = (one, other) => (typeof one === typeof other ? (one < other ? -1 : one > other ? 1 : 0) : typeof one === "number" ? -1 : 1);
+// Numbers stand before what has none, in either direction.
+const compare = (one, other, turned = false) => (typeof one !== typeof other ? (typeof one === "number" ? -1 : 1) : one === other ? 0 : one < other === turned ? 1 : -1);
 
 function caseTable() {
   const rows = data.rows.cases.filter(shown), columns = columnsOf(view, rows);
   const by = columns.find(({ title }) => title === sorted);
   if (by) {
     const keys = new Map(rows.map((row) => [row, sortKey(by.cell(row))]));
-    rows.sort((a, b) => compare(keys.get(a), keys.get(b)));
-    if (down) rows.reverse();
+    rows.sort((a, b) => compare(keys.get(a), keys.get(b), down));
   }
   const heads = columns.map((column, place) => ({
     ...column,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bench.machine.environment import ROOT
+from bench.records.store import FILE
 from tests.bench.report.page.browsing import Shown, in_browser
+from tests.bench.report.page.conftest import render
 
 pytestmark = in_browser
 Open, Pages = Callable[..., Shown], Callable[[int], Path]
@@ -127,6 +130,19 @@ def test_a_heading_sorts(cases: int, opened: Open, page_of: Pages) -> None:
         ]
         assert found == sorted(found, reverse=direction == "descending")
     assert direction == "descending"
+
+
+def test_what_has_no_number_stands_last_in_either_order(opened: Open, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (ROOT / "results/cpu-quick" / FILE).read_text().splitlines()]
+    without = [line | ({"memory": {}} if "/eager/" in line["case"] else {}) for line in lines]
+    (tmp_path / FILE).write_text("".join(json.dumps(line) + "\n" for line in without))
+    shown = opened(render(tmp_path / "report.html", tmp_path), "#precision=all")
+    place = 1 + next(place for place, head in enumerate(shown.texts("#case-table th")) if head.startswith("MiB"))
+    for _ in range(2):
+        shown.page.locator(f"#case-table th:nth-child({place}) button").click()
+        blank = [text == "-" for text in shown.texts(f"#case-table td:nth-child({place})")]
+        assert any(blank)
+        assert blank == sorted(blank)
 
 
 def test_the_page_of_the_committed_records_is_small(page_of: Pages) -> None:

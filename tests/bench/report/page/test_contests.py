@@ -57,6 +57,14 @@ def test_a_command_settles_what_is_open_of_what_the_filters_leave(record: Make) 
     assert "fp32" not in texts["bf16/stream"]
 
 
+def test_a_command_settles_one_precision_that_is_chosen_as_another_machine_has_more(record: Make) -> None:
+    speeds = {"eager": [10, 20], "compile": [20, 10]}
+    records = (record(f"resnet18/{name}/fp32/b1/i224/stream", **windows(of * 4)) for name, of in speeds.items())
+    texts = settling(setting_of(*records))
+    assert "resnet18/compile/fp32/b1/i224/stream" in texts["/"]
+    assert texts["fp32/"] == texts["fp32/stream"] == texts["/"]
+
+
 def row(variant: str, precision: str, launch: str, speed: float, **fields: Any) -> dict[str, Any]:
     way = f"{variant}/{precision}/{launch}"
     return {

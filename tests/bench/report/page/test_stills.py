@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.machine.environment import ROOT
-from bench.report.page import answers, look, stills
+from bench.report.page import answers, look, sections, stills
 from bench.report.page.data import gather
+from bench.report.page.findings import finding, number
 from tests.bench.report.page import drawings
 from tests.bench.report.page.sweeps import Make, stored
 
@@ -96,6 +97,30 @@ def test_the_fastest_lines_are_kept_and_eager_with_them() -> None:
     kept = stills.fastest_lines(rows, "way", 3)
     assert [row["id"] for row in kept] == [1, 2, 4]
     assert stills.fastest_lines(rows, "way", 0) == rows
+
+
+def test_a_legend_says_that_lines_are_left_out_where_some_are(swept: Path) -> None:
+    data = gather([swept])
+    legends = {name: picture.legend for name, picture, _ in stills._charts(data)}
+    assert "fastest" not in legends["batch"]  # of six ways
+    (spec,) = next(one for one in sections.SECTIONS if one.name == "batch").draw(data).values()
+    panel = [row for row in data.cases if row["family"] == "resnet18"]
+    spec["usermeta"]["most"] = 2
+    assert stills._picture("batch", spec, [panel], {}).legend.endswith(": the 2 fastest, and eager")
+
+
+def test_a_finding_compares_like_with_like() -> None:
+    cases = [("resnet", 18, 9.0), ("resnet", 50, 3.0), ("wide_resnet", 18, 8.0), ("wide_resnet", 50, 1.0)]
+    depths = [
+        {"kind": kind, "model": f"{kind}{depth}", "depth": depth, "speed": speed, "way": "eager/fp32"}
+        for kind, depth, speed in cases
+    ]
+    assert finding("depth", depths) == "resnet50 takes 3.00 times resnet18's time for an image"
+    ways = [("fp32", 100), ("fp32", 110), ("int8", 200)]  # fp32 in two choices
+    of = {"group": "resnet18, batch 1", "variant": "onnxruntime", "launch": "stream"}
+    speeds = [of | {"precision": precision, "speed": speed} for precision, speed in ways]
+    assert finding("precision-speed", speeds) == "int8 runs 1.82 times fp32's, way for way"
+    assert [number(value) for value in (0, 0.9996, 9.996, 12.34, 1234.5)] == ["0", "1.00", "10.0", "12.3", "1,230"]
 
 
 def test_a_finding_is_of_the_rows_that_are_drawn(swept: Path) -> None:
