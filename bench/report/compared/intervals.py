@@ -75,11 +75,12 @@ def specification(comparison: Comparison, sides: str) -> Spec:
     if cases or variants:
         texts = [f"{n} {plural(n, noun)}" for n, noun in ((cases, "case"), (variants, "variant")) if n]
         notes.append(f"Left out: {' and '.join(texts)} that changed less. A variant's diamond is of all of its cases.")
-    if len(metrics) > PANELS:
-        notes.append(f"{PANELS} of {len(metrics)} metrics; not drawn: {', '.join(metrics[PANELS:])}.")
+    there = [name for name in metrics[:PANELS] if any(name in row.of for row in rows)]
+    if without := [name for name in metrics if name not in there]:
+        notes.append(f"{len(there)} of {len(metrics)} metrics; not drawn: {', '.join(without)}.")
     if any(row.is_group for row in rows):
         notes.append(rollup_basis(comparison.rollup))
-    panels = [_panel(name, rows) for name in metrics[:PANELS]]
+    panels = [_panel(name, rows) for name in there]
     labels = min(LABELS, int(LETTER * max((len(row.name) for row in rows), default=0)))
     letters = int((labels + (PANEL + NUMBERS) * max(1, len(panels))) / LETTER)
     title = {"text": wrap(finding(comparison).text, letters), "offset": 12}

@@ -19,7 +19,8 @@ MANY_WAYS = 12  # of a model: with more, the page opens on one precision and lau
 def contest_rows(setting: Setting, ids: dict[int, int]) -> list[dict[str, Any]]:
     """Return what the page says of each contest of a setting; `ids` has the id of each row, by its identity."""
     seen: dict[frozenset[int], Contest] = {}
-    for contest in (*setting.contests, *setting.within):
+    # a way that is alone in its precision is not the only one that was measured
+    for contest in (*setting.contests, *(one for one in setting.within if one.verdict != "alone")):
         seen.setdefault(frozenset(map(id, contest.rows)), contest)
     return [
         {

@@ -192,8 +192,9 @@ def _headline(contests: list[Contest]) -> str:
         elif contest.verdict == "tie":
             tied[tuple(sorted({way_of(row) for row in contest.candidates}))].append(contest)
     cases = [contest.leader.case for contest in contests]
-    models = list(dict.fromkeys(case.model + at_pixels(case.image) for case in cases))
-    of = models[0] if len(models) == 1 else f"{len(models)} models"
+    models, sizes = {case.model for case in cases}, {case.image for case in cases}
+    at_sizes = at_pixels(cases[0].image) if len(sizes) == 1 else f" at {len(sizes)} image sizes"
+    of = cases[0].model + at_sizes if len(models) == 1 else f"{len(models)} models"
     batches = sorted({case.batch for case in cases})
     at = f"batch {', '.join(map(str, batches))}" if len(batches) < 6 else f"batch {batches[0]} to {batches[-1]}"
     verdicts = Counter(contest.verdict for contest in contests)

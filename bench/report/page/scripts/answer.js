@@ -4,7 +4,7 @@ const keyOf = (ids) => [...ids].sort((a, b) => a - b).join();
 const judgedByPython = new Map(data.contests.map((contest) => [keyOf(contest.ids), contest]));
 const disturbance = new Map(); // by the id of a row: why its contest over all ways has no winner
 for (const contest of data.contests) if (contest.disturbance) for (const id of contest.ids) disturbance.set(id, contest.disturbance);
-const severalLaunches = valuesOf("launch").length > 1;
+const severalLaunches = new Set(data.rows.cases.map((row) => row.launch)).size > 1; // of what was measured
 
 const labelOf = (row) => [row.variant, row.precision, ...(row.launch === "graph" ? ["graph"] : [])].join("/");
 const wayOf = (row) => `${row.variant}/${row.precision}`;
@@ -79,8 +79,8 @@ function inEightBits(contests) {
 function headlineOf(contests) {
   const winners = contests.filter((contest) => contest.verdict === "winner"), wins = groupBy(winners, (contest) => wayOf(contest.rows[0]));
   const leaders = contests.map((contest) => contest.rows[0]);
-  const models = [...new Set(leaders.map((row) => row.family))], batches = [...new Set(leaders.map((row) => row.batch))].sort((a, b) => a - b);
-  const of = models.length === 1 ? models[0] : `${models.length} models`;
+  const models = new Set(leaders.map((row) => row.model)), sizes = new Set(leaders.map((row) => row.image)), batches = [...new Set(leaders.map((row) => row.batch))].sort((a, b) => a - b);
+  const of = models.size > 1 ? `${models.size} models` : sizes.size > 1 ? `${leaders[0].model} at ${sizes.size} image sizes` : leaders[0].family;
   const launches = chosen("launch");
   const launch = severalLaunches && launches.length === 1 ? `, ${LAUNCHED[launches[0]] ?? launches[0]}` : "";
   const at = (batches.length < 6 ? `batch ${batches.join(", ")}` : `batch ${batches[0]} to ${batches.at(-1)}`) + launch;

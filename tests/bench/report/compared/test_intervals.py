@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from math import log
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,17 @@ def test_of_many_cases_those_are_there_that_changed_most_either_way_and_the_rest
     assert f"Left out: {120 - SHOWN_CASES} cases that changed less." in " ".join(
         specification(comparison, "")["title"]["subtitle"]
     )
+
+
+def test_a_metric_whose_cases_are_all_left_out_has_no_panel(folder: Folder) -> None:
+    comparison = mixed(folder, 40, rounds=6)
+    rows, *_ = rows_of(comparison, ["latency"])
+    there = {row.name for row in rows}
+    kept = [one for one in comparison.verdicts if one.metric == "latency"]
+    kept.append(next(one for one in comparison.of("FASTER") if one.metric != "latency" and one.case not in there))
+    spec = specification(replace(comparison, verdicts=kept, rollup=[]), "")
+    assert len(spec["hconcat"]) == 2  # the names, and the latency
+    assert f"not drawn: {kept[-1].metric}" in " ".join(spec["title"]["subtitle"])
 
 
 def test_a_long_interval_is_cut_with_an_arrow_and_squeezes_no_other(folder: Folder) -> None:

@@ -39,6 +39,13 @@ def test_there_is_a_contest_of_all_ways_and_one_within_each_precision(record: Ma
     assert "bf16" not in fp32["text"]
 
 
+def test_a_way_that_is_alone_in_its_precision_is_not_said_to_be_the_only_one(record: Make) -> None:
+    cases = ("eager/fp32", "compile/fp32", "compile/bf16")
+    setting = setting_of(*(record(f"resnet18/{case}/b1/i224/stream", **SLOW) for case in cases))
+    contests = contest_rows(setting, {id(row): place for place, row in enumerate(setting.rows)})
+    assert [len(contest["ids"]) for contest in contests] == [3, 2]
+
+
 def test_one_precision_has_no_contests_of_its_own(record: Make) -> None:
     setting = setting_of(*(record(f"resnet18/{name}/fp32/b1/i224/stream", **SLOW) for name in ("eager", "compile")))
     assert len(contest_rows(setting, {id(row): 0 for row in setting.rows})) == 1

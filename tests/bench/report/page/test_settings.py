@@ -26,6 +26,12 @@ def test_the_headline_names_the_way_that_wins_and_its_range(record: Make) -> Non
     assert "No case was measured" in headline([])
 
 
+def test_the_headline_counts_models_and_not_their_image_sizes(record: Make) -> None:
+    cases = [f"resnet18/{name}/fp32/b1/{image}/stream" for name in ("eager", "compile") for image in ("i160", "i224")]
+    made = [record(case, ms=2 if "eager" in case else 1, round=n) for case in cases for n in range(3)]
+    assert told(made).startswith("compile/fp32 runs resnet18 at 2 image sizes fastest")
+
+
 def test_ties_are_no_wins_and_a_graph_does_not_compete_with_the_stream(record: Make) -> None:
     quick, slow = windows([20] * 8), windows([10] * 8)
     mixed = [
