@@ -35,14 +35,15 @@ const sortKey = (text) => {
   return Number.isNaN(value) ? text : value;
 };
 const compare = (one, other) => (typeof one === typeof other ? (one < other ? -1 : one > other ? 1 : 0) : typeof one === "number" ? -1 : 1);
+const compareDown = (one, other) => compare(one, other) * (typeof one === typeof other ? -1 : 1); // what has no number is last in both
 
 function caseTable() {
   const rows = data.rows.cases.filter(shown), columns = columnsOf(view, rows);
   const by = columns.find(({ title }) => title === sorted);
   if (by) {
     const keys = new Map(rows.map((row) => [row, sortKey(by.cell(row))]));
-    rows.sort((a, b) => compare(keys.get(a), keys.get(b)));
-    if (down) rows.reverse();
+    const ordered = down ? compareDown : compare;
+    rows.sort((a, b) => ordered(keys.get(a), keys.get(b)));
   }
   const heads = columns.map((column, place) => ({
     ...column,
