@@ -208,7 +208,7 @@ SECTIONS = (
     Section(
         "energy",
         "Energy",
-        "[[energy]]; behind the name the power.",
+        "What a picture costs in [[energy]]; behind the name the power.",
         (Chart("energy", "Joules per image of each way", charts.energy, having("energy")),),
         "energy, which a GPU counts",
         "bench run energy",
