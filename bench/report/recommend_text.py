@@ -13,7 +13,7 @@ from bench.records import quality
 from bench.records.again import NO_COMMAND
 from bench.report import views
 from bench.report.answer import times
-from bench.report.cells import MIB
+from bench.report.cells import MIB, Column
 from bench.report.evidence import describe_dependence
 from bench.report.recommend import OBJECTIVES, Assessment, Choice
 from bench.report.recommend_groups import Group, pareto_front
@@ -25,6 +25,11 @@ from bench.text import WORDS, digits, grid, plural, visible
 COLUMNS = (*views.CASE, views.IMAGES_PER_S, views.P50, replace(views.P99_BOUND, title="p99 ≤ ms"), views.MEMORY)
 AGREEMENT = replace(views.TOP1, show="{:.3g}".format)
 PRICE = (views.AGREE, views.LOSS)
+QUALITY = {
+    AGREEMENT.title: "least share of pictures whose top class is that of a float64 reference",
+    views.AGREE.title: "percent of further pictures with float32's, ± the longer half of its 95 % interval",
+    views.LOSS.title: "percentage points that float32 has more right",
+}
 
 
 def print_recommendation(out: Console, groups: Sequence[Group], listed: bool) -> None:
@@ -32,14 +37,16 @@ def print_recommendation(out: Console, groups: Sequence[Group], listed: bool) ->
 
     `listed`: the Pareto front in place of a choice.
     """
+    tables = []
     for group in groups:
         out.print(group.heading, style="bold", markup=False)
         if shown := _front(group) if listed else _best_cases(group.choice):
             out.print(_table(shown))
             out.print()
+            tables.append(shown)
         _print_beside(out, group.choice)
-    if rows := [case.row for group in groups for case in (*group.choice.fitting, *group.choice.promising)]:
-        _print_legend(out, rows)  # of what the tables above hold
+    if tables:
+        _print_legend(out, tables)
     for group in groups:
         out.print()
         if len(groups) > 1:
@@ -235,10 +242,12 @@ def agreement_bound(row: Row) -> tuple[float, int, float] | None:
     return worst["top1"], pictures, share_interval(agreed, pictures, 0.9)[0]
 
 
+def _known(columns: Sequence[Column], cases: Sequence[Assessment]) -> list[Column]:
+    return [column for column in columns if any(column.value(case.row) is not None for case in cases)]
+
+
 def _table(cases: Sequence[Assessment]) -> Table:
-    has = {column: any(column.value(case.row) is not None for case in cases) for column in (views.ENERGY, *PRICE)}
-    quality_columns = [column for column in PRICE if has[column]] or [AGREEMENT]
-    columns = [*COLUMNS, *quality_columns, *([views.ENERGY] if has[views.ENERGY] else [])]
+    columns = [*COLUMNS, *(_known(PRICE, cases) or [AGREEMENT]), *_known([views.ENERGY], cases)]
     undecided = any(case.undecided for case in cases)
     table = grid(*(column.title for column in columns), *[""] * undecided, wrapped=["variant"])
     for case in cases:
@@ -247,17 +256,21 @@ def _table(cases: Sequence[Assessment]) -> Table:
     return table
 
 
-def _print_legend(out: Console, rows: Sequence[Row]) -> None:
+def _print_legend(out: Console, tables: Sequence[Sequence[Assessment]]) -> None:
+    """Print what the columns and marks of these tables mean."""
+    cases = [case for shown in tables for case in shown]
+    rows = [case.row for case in cases]
     on_gpu = any(row.device == "cuda" for row in rows)
     marks = f"! (images/s): {views.DISTURBED['!']}. " if any(row.is_disturbed for row in rows) else ""
     memory = "of the process on the device (NVML)" if on_gpu else "resident in the process at its peak"
+    titles = {column.title for shown in tables for column in _known(PRICE, shown) or [AGREEMENT]}
+    quality = "".join(f"{title}: {meaning}; " for title, meaning in QUALITY.items() if title in titles)
+    undecided = "undecided: the records do not show whether it is within the limits; "
     out.print(
         "p99 ≤: the upper bound of these processes' p99 with 99 % confidence, whatever the distribution (of 662 "
         "samples, more where these follow each other); "
-        f"MiB: memory {memory}, the largest of the rounds; top-1: least share of pictures whose top class is that of a "
-        "float64 reference; agree: percent of further pictures with float32's, ± the longer half of its 95 % interval; "
-        "loss: percentage points that float32 has more right; undecided: the records do not show whether it is within "
-        f"the limits; a ratio's confidence interval is 95 %, over all comparisons with the best. {marks}{WORDS}",
+        f"MiB: memory {memory}, the largest of the rounds; {quality}{undecided * any(case.undecided for case in cases)}"
+        f"a ratio's confidence interval is 95 %, over all comparisons with the best. {marks}{WORDS}",
         style="dim",
         markup=False,
     )

@@ -38,7 +38,7 @@ from bench.plans.choose import Selection, check_plan, choose
 from bench.plans.plan import Plan
 from bench.runs.ab import LOOKS, Duel, harness_changes
 from bench.runs.estimate import in_words
-from bench.runs.worktree import checkouts, unchanged
+from bench.runs.worktree import WORKING_TREE, checkouts, resolve_commit, unchanged
 from bench.text import plural
 from bench.verdicts.folders import gate_code
 from bench.verdicts.metrics import METRICS, metric_names
@@ -96,6 +96,8 @@ def ab(
     if doubt := "" if resume else _too_short(chosen, env, rounds, budget):
         tell(doubt)
     if dry_run:
+        for name in (base, head):
+            resolve_commit("HEAD" if name == WORKING_TREE else name, ROOT)
         print_dry_duel(chosen, env, rounds, as_json, as_csv, as_markdown)
         return
     if resume and output is None:

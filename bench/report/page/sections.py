@@ -188,7 +188,7 @@ SECTIONS = (
     Section(
         "memory",
         "Memory",
-        "[[memory]] in parts that add up, by [[batch]], the fastest first: [[weights]]; on a GPU "
+        "What [[memory]] holds, in parts that add up, by [[batch]], the fastest first: [[weights]]; on a GPU "
         "[[activations, workspace]] and [[allocator's spare]]; [[everything else]].",
         (Chart("memory", "Memory of each way in parts", charts.memory, having("m_rest")),),
         "peaks of memory (records of schema 1 have none)",
@@ -208,7 +208,7 @@ SECTIONS = (
     Section(
         "energy",
         "Energy",
-        "[[energy]]; behind the name the power.",
+        "What a picture costs in [[energy]]; behind the name the power.",
         (Chart("energy", "Joules per image of each way", charts.energy, having("energy")),),
         "energy, which a GPU counts",
         "bench run energy",

@@ -212,7 +212,9 @@ def _headline(contests: list[Contest]) -> str:
         unknown = [contest for contest in contests if contest.verdict == "unknown"]
         ahead = {"" if all_disturbed(contest.rows) else way_of(contest.leader) for contest in unknown}
         leader = f": {way} was ahead" if len(ahead) == 1 and (way := ahead.pop()) else ""
-        return f"Which way runs {of} fastest cannot be told ({at}){leader}{ties and f'; {ties}'}."
+        where = "" if len(unknown) == len(contests) else f" in {len(unknown)} of {len(contests)} comparisons"
+        tied_in = f"; several ways are equally fast in {verdicts['tie']}" if verdicts["tie"] else ""
+        return f"Which way runs {of} fastest cannot be told{where} ({at}){leader}{tied_in}."
     if verdicts["unknown"]:
         ties = "; ".join(filter(None, [ties, f"cannot be told in {verdicts['unknown']}"]))
     share = "" if len(won) == len(contests) else f" in {len(won)} of {len(contests)} comparisons"

@@ -50,11 +50,11 @@ def comment(comparison: Comparison, every: bool = False, about: str = "", pictur
     if changed:
         blocks += _changed(comparison, changed, of_case)
     if unproven:
-        title = f"{len(unproven)} AMBIGUOUS {plural(len(unproven), 'verdict')} on cases that did not change"
+        title = f"{len(unproven)} AMBIGUOUS {plural(len(unproven), 'verdict')} on cases without a shown change"
         blocks.append(_folded(title, _tables(texts.by_case(unproven), of_case, (AMBIGUOUS,), _change, FOLDED_ROOM)))
     if same:
         cases = texts.by_case(same)
-        title = f"{len(same)} SAME {plural(len(same), 'verdict')} on cases that did not change"
+        title = f"{len(same)} SAME {plural(len(same), 'verdict')} on cases without a shown change"
         blocks.append(_folded(title, _tables(cases, of_case, (SAME,), _change, FOLDED_ROOM)))
     blocks.append(_folded("How sure this is, what it would have found, and what has no verdict", _notes(comparison)))
     return "\n\n".join(filter(None, blocks)) + "\n"

@@ -131,6 +131,7 @@ def test_a_dry_ab_says_when_it_may_end_and_when_it_must() -> None:
         (("run", "smoke", "--device", "tpu"), 2, "not one of cpu, cuda, cuda:1"),
         (("run", "smoke", "--device", "cuda"), 3, "--device cuda: CUDA_VISIBLE_DEVICES hides every GPU"),
         (("list", "--model", "resnet19"), 2, "did you mean"),
+        (("ab", "HEAD", "no-such-branch", "smoke", "--dry-run"), 2, "no-such-branch is no revision"),
     ],
 )
 def test_words_that_name_nothing_are_a_sentence_at_once(words: tuple[str, ...], code: int, said: str) -> None:

@@ -100,9 +100,11 @@ function headlineOf(contests) {
   if (!wins.size) {
     if (count("alone") === contests.length) return `Only one way of running ${of} ${contests[0].judgedHere ? "is chosen" : "was measured"} (${at}).`;
     if (!count("unknown")) return `Several ways run ${of} equally fast (${at}).`;
-    const ahead = new Set(contests.filter((contest) => contest.verdict === "unknown").map((contest) => (contest.rows.every((row) => row.disturbed) ? "" : wayOf(contest.rows[0]))));
+    const unknown = contests.filter((contest) => contest.verdict === "unknown");
+    const ahead = new Set(unknown.map((contest) => (contest.rows.every((row) => row.disturbed) ? "" : wayOf(contest.rows[0]))));
     const [way] = ahead;
-    return `Which way runs ${of} fastest cannot be told (${at})${ahead.size === 1 && way ? `: ${way} was ahead` : ""}${ties && `; ${ties}`}.`;
+    const leader = ahead.size === 1 && way ? `: ${way} was ahead` : "", tiedIn = ties && `; several ways are equally fast in ${count("tie")}`;
+    return `Which way runs ${of} fastest cannot be told${share(unknown)} (${at})${leader}${tiedIn}.`;
   }
   if (count("unknown")) ties = [ties, `cannot be told in ${count("unknown")}`].filter(Boolean).join("; ");
   const also = [...wins].filter(([, of]) => of.length === won.length).map(([way]) => way);

@@ -214,6 +214,14 @@ def test_a_legend_has_a_table_above_it(fill: Callable[..., Path]) -> None:
     assert "p99 ≤" not in flat(recommend(folder, "--p99-ms", 5))
 
 
+def test_a_legend_explains_what_its_tables_show_alone(fill: Callable[..., Path]) -> None:
+    plain, unsure = fill((EAGER, 10, 100, 700, {})), fill((EAGER, 10, 100, 15, {}), folder="unsure")
+    assert "; top-1: least share" in flat(recommend(plain))
+    for word in ("agree: ", "loss: ", "undecided: "):
+        assert word not in flat(recommend(plain))
+    assert "undecided: the records do not show" in flat(recommend(unsure, "--p99-ms", 20))
+
+
 def test_unlike_machines_have_an_answer_each(fill: Callable[..., Path], here: dict[str, Any]) -> None:
     other = {"environment": here | {"cpu": here["cpu"] | {"name": "Another CPU"}}}
     folders = [fill((EAGER, 10, 100, 15, {})), fill((COMPILE, 8, 150, 15, other), folder="other")]

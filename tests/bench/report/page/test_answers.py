@@ -287,6 +287,20 @@ def test_print_has_every_chart_and_the_filters_in_words(opened: Any, tmp_path: P
     assert not shown.locator("#records").is_visible()
 
 
+def test_what_has_no_number_is_last_in_either_order(opened: Any, tmp_path: Path, record: Make) -> None:
+    samples = {1: 700, 8: 15, 32: 700}  # too few for a p99 at batch 8
+    records = [
+        record(f"resnet18/eager/fp32/b{batch}/i224/stream", latency_ns=[batch * 1_000_000] * count)
+        for batch, count in samples.items()
+    ]
+    shown = opened(page_of(tmp_path, records), "#view=tail").page
+    heads = shown.locator("#case-table th").all_inner_texts()
+    place = 1 + heads.index("p99")
+    for order in (["1.000", "32.00", "-"], ["32.00", "1.000", "-"]):
+        shown.locator(f"#case-table th:nth-child({place}) button").click()
+        assert shown.locator(f"#case-table td:nth-child({place})").all_inner_texts() == order
+
+
 def test_tables_begin_with_fifty_rows_and_records_are_built_when_they_are_opened(
     opened: Any, tmp_path: Path, record: Make
 ) -> None:

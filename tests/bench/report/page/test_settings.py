@@ -76,6 +76,16 @@ def test_without_intervals_the_headline_says_what_was_ahead(record: Make) -> Non
     assert told(pair) == "Which way runs resnet18 fastest cannot be told (batch 1): compile/fp32 was ahead."
 
 
+def test_a_headline_of_a_tie_and_an_open_contest_says_in_how_many_nothing_can_be_told(record: Make) -> None:
+    same = windows([20] * 8)
+    tie = [record(f"resnet18/{variant}/fp32/b8/i224/stream", **same) for variant in ("eager", "compile")]
+    pair = [record(f"resnet18/{variant}/fp32/b1/i224/stream", ms=ms) for variant, ms in (("eager", 2), ("compile", 1))]
+    assert told([*pair, *tie]) == (
+        "Which way runs resnet18 fastest cannot be told in 1 of 2 comparisons (batch 1, 8): compile/fp32 was ahead; "
+        "several ways are equally fast in 1."
+    )
+
+
 def test_records_of_two_machines_never_share_a_chart(tmp_path: Path, record: Make, here: dict[str, Any]) -> None:
     other = another(here, cpu=here["cpu"] | {"name": "another processor"})
     two = stored(tmp_path / "b", [record("resnet18/eager/fp32/b1/i224/stream", environment=other)])
