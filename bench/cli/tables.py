@@ -27,6 +27,10 @@ class Screen(Console):
     terminal is as wide as its lines are, but for tables where COLUMNS says how much room there is.
     """
 
+    def __init__(self, *, width: int | None = None, **options: Any) -> None:
+        super().__init__(width=width, **options)
+        self._width = width  # COLUMNS is read when something is printed, not now
+
     @property
     def options(self) -> ConsoleOptions:
         options = super().options

@@ -33,12 +33,13 @@ from bench.commands import command_line
 from bench.errors import STOPPED
 from bench.machine.environment import ROOT, environment
 from bench.machine.facts import Environment
+from bench.machine.snapshot import WORKING_TREE
 from bench.paths import new_run_folder
 from bench.plans.choose import Selection, check_plan, choose
 from bench.plans.plan import Plan
 from bench.runs.ab import LOOKS, Duel, harness_changes
 from bench.runs.estimate import in_words
-from bench.runs.worktree import WORKING_TREE, checkouts, resolve_commit, unchanged
+from bench.runs.worktree import checkouts, resolve_commit, unchanged
 from bench.text import plural
 from bench.verdicts.folders import gate_code
 from bench.verdicts.metrics import METRICS, metric_names

@@ -69,7 +69,6 @@ def compare(
     """
     from bench.verdicts.advice import advice
     from bench.verdicts.shown import text
-    from bench.verdicts.shown.comment import comment
 
     check_picture(picture)
     metrics, minimums, fields = metric_names(metric or ()), parse_minimums(minimum), parse_allowed(allow or ())
@@ -84,6 +83,8 @@ def compare(
     elif as_csv:
         print_csv(text.comparison_rows(comparison))
     elif as_markdown:
+        from bench.verdicts.shown.comment import comment
+
         print_text(comment(comparison, every, picture=str(picture or "")))
     else:
         text.print_comparison(out, comparison, every, steps)

@@ -14,8 +14,8 @@ from bench.records.columns import COLUMNS, SAMPLES
 from bench.records.frame import Damage, export_parquet, load
 from tests.bench.records.written import NAME, Make, quick, write
 
-# the beginning of a Parquet file: a file of another kind would not be written over
-THERE = b"PAR1 what was there"
+# as a Parquet file of ours begins, and one of its columns: a file of another kind would not be written over
+THERE = b"PAR1 latency_fallen what was there"
 
 
 def test_an_export_comes_back_equal(tmp_path: Path, record: Make) -> None:
