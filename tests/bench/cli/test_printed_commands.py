@@ -27,7 +27,8 @@ MENTIONED = re.compile(rf"\bbench ({'|'.join(NAMES)})\b")
 # Texts that mean a command by its name, and print none to paste: of documents, the page, and what a command is about.
 GENERAL = {
     "bench/history/accepted.py",
-    "bench/kinds.py", "bench/report/layers/roofs.py", "bench/report/layers/rows.py", "bench/report/page/sections.py", "bench/report/page/words.py",
+    "bench/kinds.py", "bench/report/layers/roofs.py", "bench/report/layers/rows.py",
+    "bench/report/page/sections.py", "bench/report/page/words.py",
     "bench/report/evidence.py", "bench/report/views.py", "bench/roofline/layers.py", "bench/roofline/layers_text.py",
     "bench/machine/snapshot.py", "bench/runs/worktree.py", "bench/static/markdown.py", "bench/static/predictions.py",
     "bench/verdicts/selftest/real_tables.py", "bench/verdicts/selftest/tables.py", "bench/worker/once.py",
