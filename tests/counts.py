@@ -31,7 +31,7 @@ LAST_RUN = ROOT / ".pytest_cache" / "v" / "suite" / "last"  # written by tests/c
 # name -> (what it counts, the most that is allowed)
 LIMITS = {
     "vague": ("vague words in 1,000 lines", 8),
-    "lines": ("lines of source", 59_350),
+    "lines": ("lines of source", 59_400),
     "openings": ("docstrings that begin with " + ", ".join(NOT_A_SENTENCE), 0),
     "meanings": ("second definitions of " + " and ".join(ONE_MEANING), 0),
     "test_s": ("seconds of the last whole run of the tests", 480),
