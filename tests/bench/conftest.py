@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from bench.cli import console
 from bench.machine.environment import environment
 from bench.plans.case import Case
 from bench.records.record import Record
+from tests.bench.report.page.browsing import CHROMIUM
 
 pytest.register_assert_rewrite("tests.bench.roofline.told")  # a failure shows values, as in a test's own file
 
@@ -19,6 +20,18 @@ pytest.register_assert_rewrite("tests.bench.roofline.told")  # a failure shows v
 def _not_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command called with `--quiet` in this process leaves the next test as loud as it was."""
     monkeypatch.setattr(console._Quiet, "on", False)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium that is here already, one a process of tests; it has no second beside it."""
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium here: apt-get install chromium")
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as driver:
+        # a container's root has no sandbox to give; what is opened is a file that these tests made
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

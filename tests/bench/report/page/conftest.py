@@ -13,7 +13,7 @@ import pytest
 from bench.machine.environment import ROOT
 from bench.records.store import FILE
 from tests import gpu_records
-from tests.bench.report.page.browsing import CHROMIUM, Shown, open_page
+from tests.bench.report.page.browsing import Shown, open_page
 from tests.bench.report.page.sweeps import Make, stored, sweep
 
 ROUNDS = {1700: 3}  # of the sizes of pages; others have one
@@ -22,16 +22,6 @@ ROUNDS = {1700: 3}  # of the sizes of pages; others have one
 @pytest.fixture
 def swept(tmp_path: Path, record: Make) -> Path:
     return stored(tmp_path / "swept", sweep(record))
-
-
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        # a container's root has no sandbox to give; what is opened is a file that these tests made
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="package")

@@ -1,7 +1,6 @@
 """A comparison as a comment on a pull request: what it begins with, its width, its length, whose text it repeats."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,6 @@ from bench.verdicts.shown.comment import comment, plain
 from tests.bench.verdicts.shown.github import WIDTH, widths
 from tests.bench.verdicts.sides import CASE, OTHER, Folder, compare_folders
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LIMIT = 65_536  # characters of a comment on GitHub
 VARIANTS = ("eager", "compile", "library-fused", "onnxruntime")
 LONG = "resnet152/channels-last-amp/fp32/b128/i224/stream"
@@ -30,15 +28,11 @@ def mixed(folder: Folder, count: int = 3, rounds: int = 6) -> Comparison:
     return compare_folders(folder("base", cases, rounds=rounds, turns=1), folder("head", head, rounds=rounds, turns=2))
 
 
-@pytest.fixture(scope="module")
-def page() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium here: apt-get install chromium")
-    driver = pytest.importorskip("playwright.sync_api").sync_playwright().start()
-    browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-    yield browser.new_page()
-    browser.close()
-    driver.stop()
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    page = browser.new_page()
+    yield page
+    page.close()
 
 
 def cells(text: str, start: str) -> list[str]:
