@@ -97,8 +97,7 @@ def ab(
     if doubt := "" if resume else _too_short(chosen, env, rounds, budget):
         tell(doubt)
     if dry_run:
-        for name in (base, head):
-            resolve_commit("HEAD" if name == WORKING_TREE else name, ROOT)
+        _check_commits(base, head)
         print_dry_duel(chosen, env, rounds, as_json, as_csv, as_markdown)
         return
     if resume and output is None:
@@ -108,8 +107,7 @@ def ab(
         if sentence := unchanged(one, other, ROOT):
             tell(sentence)
         duel = Duel(chosen, (one, other), folder, env, rounds=rounds, seed=seed, source=absolute_input(input))
-        duel.resume, duel.budget_s = resume, budget or float("inf")
-        duel.is_decided = lambda: question.settled(duel)
+        duel.resume, duel.budget_s, duel.is_decided = resume, budget or float("inf"), lambda: question.settled(duel)
         try:
             _run(duel)
         except KeyboardInterrupt:
@@ -131,6 +129,11 @@ def _tell_stopped(folder: Path, given: Mapping[str, Iterable[str] | None]) -> No
     judge = command_line("compare", folder / "base", folder / "head", *options)
     tell(f"\nStopped. The records so far are in {folder}, and `{judge}` judges them.")
     tell(f"To go on: {again(output=folder, resume=True)}")
+
+
+def _check_commits(*revisions: str) -> None:
+    for name in revisions:
+        resolve_commit("HEAD" if name == WORKING_TREE else name, ROOT)
 
 
 def _too_short(plan: Plan, env: Environment, rounds: int, budget: float | None) -> str:

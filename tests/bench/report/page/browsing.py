@@ -59,17 +59,24 @@ def open_page(browser: Any, path: Path, fragment: str = "", **settings: Any) -> 
 def draw_all(shown: Shown) -> None:
     """Scroll through the page until every chart is drawn, and back to its top."""
     for name in shown.look("[...document.querySelectorAll('.chart')].map(chart => chart.id)"):
-        shown.page.evaluate("id => document.getElementById(id).scrollIntoView()", name)
-        shown.page.wait_for_selector(f"#{name}:not(.stale)", timeout=30_000)
+        _scroll_to(shown, name)
     shown.look("scrollTo(0, 0)")
+
+
+def _scroll_to(shown: Shown, name: str) -> None:
+    """Scroll to a chart until it is drawn, as a reader does when what is drawn above moves it away again."""
+    for _ in range(300):
+        shown.page.evaluate("id => document.getElementById(id).scrollIntoView()", name)
+        shown.page.wait_for_timeout(50)
+        if shown.page.locator(f"#{name}:not(.stale)").count():
+            return
+    raise AssertionError(f"{name} was not drawn")
 
 
 def reach(shown: Shown, name: str) -> Any:
     """Scroll to a chart, which is drawn by then."""
-    chart = shown.page.locator(f"#chart-{name}")
-    chart.scroll_into_view_if_needed()
-    shown.page.wait_for_selector(f"#chart-{name}:not(.stale)")
-    return chart
+    _scroll_to(shown, f"chart-{name}")
+    return shown.page.locator(f"#chart-{name}")
 
 
 def choose(shown: Shown, axis: str, value: str) -> None:
