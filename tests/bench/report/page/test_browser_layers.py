@@ -44,6 +44,7 @@ def test_words_charts_and_table_follow_the_filters(opened: Callable[..., Shown],
     only(shown, "variant", "eager")
     assert shown.texts("#layer-says li") == []
     assert not shown.page.locator("#layer-table").is_visible()
+    shown.page.wait_for_selector("#chart-layers .empty")  # drawn after the answer
     assert shown.texts("#chart-layers") == ["The filters leave nothing to draw here."]
 
 
