@@ -10,9 +10,9 @@ from bench.records.baseline import Against
 from bench.records.fields import Quantized
 from bench.records.quality import Share
 from bench.records.same import in_words, not_usual
-from bench.report.answer import times
+from bench.report.answer import Contest, times
 from bench.report.rows import Row
-from bench.text import digits, half_width_percent
+from bench.text import VERDICT_MARKS, digits, half_width_percent
 
 MIB = 1 << 20
 NONE = "-"
@@ -121,6 +121,15 @@ def eight_bit_marks(quantized: Quantized) -> str:
     """Return `-2` where two layers stay out of the 8 bits, and `u` where they were checked unit by unit."""
     wide, units = len(quantized.get("wide", ())), quantized.get("checked") == "units"
     return f"-{wide}" * bool(wide) + "u" * units
+
+
+def marks_of(contests: Sequence[Contest]) -> dict[Row, str]:
+    """Return the mark of each row that is the fastest of its contest, is as fast as that, or may be."""
+    marks: dict[Row, str] = {}
+    for contest in contests:
+        if mark := VERDICT_MARKS.get(contest.verdict):
+            marks |= dict.fromkeys(contest.candidates, mark)
+    return marks
 
 
 def disturbed(row: Row) -> str:

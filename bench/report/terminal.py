@@ -20,7 +20,7 @@ from bench.records.same import in_words
 from bench.report import views
 from bench.report.accuracy import KEEPS, WORDS, accuracy_cells, accuracy_groups, below, describe_scores, titles_of
 from bench.report.answer import Contest, Settle, contests_of, describe_fastest, describe_settling
-from bench.report.cells import MIB, View
+from bench.report.cells import MIB, View, marks_of
 from bench.report.evidence import describe_choices, describe_gate, describe_reliability, describe_unseen
 from bench.report.rows import Row, group_rows, group_without_speed, largest_batches, model_at, rows_from_records
 from bench.text import VERDICT_MARKS, plural, visible
@@ -56,7 +56,7 @@ def print_report(
     if rows and every and len(rows) > ROWS:
         out.print(f"The table of all {len(rows)} cases: {every}", style="dim", markup=False, soft_wrap=True)
     elif rows:
-        _print_rows(out, views.VIEWS[view or views.usual_view(rows)].of(rows), rows, _marks(contests))
+        _print_rows(out, views.VIEWS[view or views.usual_view(rows)].of(rows), rows, marks_of(contests))
     if rows and (reliability := describe_reliability(records, rows)):
         out.print(reliability, style="dim", markup=False)
     _print_without_speed(out, records)
@@ -87,15 +87,6 @@ def _settling(contests: Sequence[Contest], settle: Settle) -> str:
 def _print_folder(out: Console, folder: Path | None) -> None:
     if folder:
         out.print(f"Records: {folder}", markup=False, soft_wrap=True)
-
-
-def _marks(contests: Sequence[Contest]) -> dict[Row, str]:
-    """Return the mark of each row that is the fastest of its contest, is as fast as that, or may be."""
-    marks: dict[Row, str] = {}
-    for contest in contests:
-        if mark := VERDICT_MARKS.get(contest.verdict):
-            marks |= dict.fromkeys(contest.candidates, mark)
-    return marks
 
 
 def _print_rows(out: Console, view: View, rows: Sequence[Row], marks: dict[Row, str]) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from bench.plans.case import Case
 from bench.plans.words import label
 from bench.records.baseline import BASELINE
-from bench.report.answer import Contest, contests_of
+from bench.report.answer import contests_of
+from bench.report.cells import marks_of
 from bench.report.markdown import BestWays, best_ways
 from bench.report.page import look
 from bench.report.page.encoding import Spec, channel, layer
@@ -31,14 +32,6 @@ class Picture:
     legend: str
 
 
-def mark_of(row: Row, contests: list[Contest]) -> str:
-    """Return the mark of a row that is the fastest of its contest, or may be; of most rows nothing."""
-    for contest in contests:
-        if any(row is one for one in contest.candidates):
-            return VERDICT_MARKS.get(contest.verdict, "")
-    return ""
-
-
 def answer(setting: Setting) -> Picture | None:
     """Return the images/s of each variant in its best precision, at the batch of one model with the most variants."""
     ways = best_ways(setting.rows)
@@ -46,7 +39,8 @@ def answer(setting: Setting) -> Picture | None:
         return None
     first = ways.rows[0]
     contests = [contest for contest in setting.contests if any(row is first for row in contest.rows)]
-    rows = [_bar(row, ways, mark_of(row, contests)) for row in ways.rows]
+    marks = marks_of(contests)
+    rows = [_bar(row, ways, marks.get(row, "")) for row in ways.rows]
     legend = ["The best precision of each variant", *look.meanings(row["text"] for row in rows)]
     legend += ["a bar's line is its 95 % interval"] * any(row["low"] for row in rows)
     of = f"{first.case.model}{at_pixels(first.case.image)}, batch {first.case.batch}"
@@ -110,7 +104,8 @@ def heat(setting: Setting) -> Picture | None:
     best = max(alike or of_model, key=lambda row: row.images_per_s).case
     rows = [row for row in of_model if (row.case.precision, row.case.launch) == (best.precision, best.launch)]
     contests = contests_of(rows)
-    cells = [_cell(row, mark_of(row, contests)) for row in rows]
+    verdicts = marks_of(contests)
+    cells = [_cell(row, verdicts.get(row, "")) for row in rows]
     names = look.in_order({row.case.variant for row in rows}, VARIANTS)
     lost = _lost(setting, model, best, {(cell["variant"], cell["batch"]) for cell in cells}, names)
     words = {"*": "over eager's fp32", "^": "over eager's other launch", "-": "skipped", "✗": "failed"}

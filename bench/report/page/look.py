@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from itertools import cycle
 from typing import Any, NamedTuple
 
+from bench.text import VERDICT_MARKS
 from resnet.variants import VARIANTS
 
 
@@ -102,8 +103,11 @@ LIGHT, DARK = 0, 1
 STILL_FONT = "sans-serif"  # whatever a reader's machine has
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', 'DejaVu Sans', Arial, sans-serif"
 
-# of VERDICT_MARKS
-MEANINGS = {"★": "fastest", "≈": "equally fast", "?": "which of these is fastest cannot be told"}
+MEANINGS = {
+    VERDICT_MARKS["winner"]: "fastest",
+    VERDICT_MARKS["tie"]: "equally fast",
+    VERDICT_MARKS["unknown"]: "which of these is fastest cannot be told",
+}
 
 
 def si(times: float = 1) -> str:
